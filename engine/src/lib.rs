@@ -3,4 +3,8 @@
 //! Read `log` for how bytes become durable, `store` for how keys are found, `disk` for what both
 //! stand on. The engine knows no peer, no protocol and no clock.
 
+pub mod batch;
 pub mod disk;
+mod location;
+
+pub use self::location::Location;
