@@ -1,0 +1,1 @@
+//! The world's control panel. (Only the production side of this crate is in place so far.)
