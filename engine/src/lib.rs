@@ -6,5 +6,6 @@
 pub mod batch;
 pub mod disk;
 mod location;
+pub mod store;
 
 pub use self::location::Location;
