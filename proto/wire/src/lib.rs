@@ -1,1 +1,14 @@
-//! proto/wire
+//! The languages: RESP and peer frames, to and from one `Command` and one `Reply`.
+//!
+//! Pure: bytes in, values out. Nothing in here reads a clock or a socket, and nothing allocates more
+//! than a limit in its arguments (or in `limits`) allows, whatever the bytes say.
+#![no_std]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod arguments;
+pub mod command;
+pub mod limits;
+pub mod reply;

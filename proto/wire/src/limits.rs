@@ -1,0 +1,32 @@
+//! What a stranger's bytes may make us hold: every bound of this crate, with its unit.
+
+/// Bytes of an inline command up to its newline, and of a length line. Redis: `PROTO_INLINE_MAX_SIZE`.
+pub const INLINE_SIZE_MAX: usize = 64 * 1024;
+
+/// Arguments of one command. Redis allows 1,048,576 to anybody who has logged in.
+pub const ARGUMENT_COUNT_MAX: usize = 1024 * 1024;
+
+/// Bytes of one argument or reply string: a 16 MiB value, and room for a key beside it in a frame.
+pub const BULK_SIZE_MAX: usize = 16 * 1024 * 1024;
+
+/// Bytes of one whole command.
+pub const COMMAND_SIZE_MAX: usize = 64 * 1024 * 1024;
+
+/// Arguments that fit without touching the heap.
+pub const ARGUMENT_COUNT_INLINE: usize = 16;
+
+/// Arrays within arrays of a reply; `COMMAND`'s own are five deep.
+pub const REPLY_DEPTH_MAX: usize = 16;
+
+/// Values in one reply, at all depths together.
+pub const REPLY_VALUE_COUNT_MAX: usize = 4 * 1024 * 1024;
+
+/// Bytes of a key. A key travels in every log entry and in the memory index.
+pub const KEY_SIZE_MAX: usize = 64 * 1024;
+
+const _: () = {
+    assert!(KEY_SIZE_MAX <= BULK_SIZE_MAX);
+    assert!(BULK_SIZE_MAX <= COMMAND_SIZE_MAX);
+    assert!(COMMAND_SIZE_MAX <= u32::MAX as usize, "argument ranges are u32");
+    assert!(INLINE_SIZE_MAX <= COMMAND_SIZE_MAX);
+};
