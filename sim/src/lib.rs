@@ -1,1 +1,10 @@
-//! sim
+//! The weather: one seed makes a world with bad disks, bad links, bad clocks and impatient clients,
+//! and checks what was promised.
+//!
+//! Read `checker` for what "right" means, `disk` for what a power cut may do, and `world` for how it
+//! all comes together. Everything but the world itself is plain code, tested in an ordinary build.
+
+pub mod checker;
+pub mod history;
+pub mod model;
+pub mod random;
