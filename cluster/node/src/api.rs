@@ -1,0 +1,144 @@
+//! What the door sees of a node: requests in, replies out, and what there is to tell about the cluster.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::pin::Pin;
+
+use bytes::Bytes;
+use evenkeel_wire::reply::Reply;
+
+pub use crate::order::Order;
+
+/// The keyspace that `SELECT 0` means: replicated, strong, durable.
+pub const KEYSPACE_DEFAULT: u8 = 0;
+/// The keyspace that `SELECT 1` means: in this node's memory, not replicated, not durable.
+pub const KEYSPACE_CACHE: u8 = 1;
+/// The names of the keyspaces, by number.
+pub const KEYSPACE_NAMES: [&str; 2] = ["default", "cache"];
+
+/// A reply that is not there yet. It borrows nothing and may be dropped: the request goes on, and only
+/// its reply is lost.
+pub type PendingReply = Pin<Box<dyn Future<Output = Reply>>>;
+
+/// What became of a request so far.
+pub enum Execution {
+    /// Answered.
+    Done(Reply),
+    /// Under way; later commands of the same connection may start meanwhile.
+    Pending(PendingReply),
+}
+
+/// A key as `WATCH` saw it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watched {
+    /// The keyspace's number.
+    pub keyspace: u8,
+    /// The key.
+    pub key: Bytes,
+    /// Its version then; 0 if it was absent.
+    pub version: u64,
+}
+
+/// Who serves what, as far as this node knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Topology {
+    /// The placement map's epoch.
+    pub epoch: u64,
+    /// Grows whenever anything in here changes, leaders included: a key for cached replies.
+    pub generation: u64,
+    /// This node's place in `members`.
+    pub me: usize,
+    /// The cluster's members, by name.
+    pub members: Vec<TopologyMember>,
+    /// The shards, by number.
+    pub shards: Vec<TopologyShard>,
+    /// Whether clients should follow the leaders themselves (`cluster_enabled`).
+    pub redirect: bool,
+}
+
+/// One member of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopologyMember {
+    /// Its name.
+    pub name: String,
+    /// Forty hexadecimal digits, as cluster clients expect.
+    pub id: String,
+    /// Where clients reach it.
+    pub client_address: SocketAddr,
+    /// Where peers reach it.
+    pub peer_address: SocketAddr,
+    /// Whether this node has heard from it lately; always true of itself.
+    pub connected: bool,
+}
+
+/// One shard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopologyShard {
+    /// The hash slots it owns.
+    pub slots: Range<u16>,
+    /// Its leader's place in `members`, if known.
+    pub leader: Option<usize>,
+    /// Its voters' places in `members`.
+    pub voters: Vec<usize>,
+}
+
+/// Everything about a node that a person or a metric may ask for. Sizes are bytes, times microseconds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NodeStatus {
+    /// The node's name.
+    pub name: String,
+    /// Forty hexadecimal digits.
+    pub id: String,
+    /// Since the node started.
+    pub uptime_us: u64,
+    /// How many shards this node leads.
+    pub shards_led: usize,
+    /// How many shards there are.
+    pub shard_count: usize,
+    /// How many shards have a leader that this node knows of.
+    pub shards_with_leader: usize,
+    /// How many slots this node knows chosen but has not applied, and a leader's followers lack, at most.
+    pub lag_max: u64,
+    /// Elections won or lost by this node.
+    pub leader_changes: u64,
+    /// Per keyspace, by number.
+    pub keyspaces: Vec<KeyspaceStatus>,
+    /// Bytes in the log.
+    pub log_bytes: u64,
+    /// Segments in the log.
+    pub log_segments: u64,
+    /// Flushes since the start.
+    pub flushes: u64,
+    /// Reads from the device since the start, recovery excepted.
+    pub device_reads: u64,
+    /// Which I/O backend serves the disk.
+    pub disk_backend: String,
+    /// Writes proposed by this node since the start.
+    pub proposals: u64,
+    /// Requests this node sent on to another.
+    pub forwarded: u64,
+}
+
+/// One keyspace.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct KeyspaceStatus {
+    /// Its name.
+    pub name: String,
+    /// Keys on this node, replicas included.
+    pub keys: u64,
+    /// Those among them that will expire.
+    pub volatile_keys: u64,
+    /// Memory in use.
+    pub bytes_used: u64,
+    /// The budget.
+    pub bytes_max: u64,
+    /// Lookups that found their key.
+    pub hits: u64,
+    /// Lookups that did not.
+    pub misses: u64,
+    /// Keys (or, where the log has them, values) that made room for others.
+    pub evicted: u64,
+    /// Keys removed because their time was over.
+    pub expired: u64,
+}
