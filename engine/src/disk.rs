@@ -95,3 +95,12 @@ pub trait Disk {
     /// Which backend this is, for people: "io_uring", "thread pool", "simulated".
     fn name(&self) -> &'static str;
 }
+
+/// Takes a data directory for this process (making it if it is not there) and picks a backend.
+///
+/// # Errors
+/// `Locked` if another process has it, `Folder` if it cannot be made, read or locked.
+pub fn open_disk(path: &std::path::Path) -> Result<Box<dyn Disk>, crate::EngineError> {
+    let _ = path;
+    unimplemented!()
+}

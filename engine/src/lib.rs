@@ -4,8 +4,18 @@
 //! stand on. The engine knows no peer, no protocol and no clock.
 
 pub mod batch;
+pub mod bugs;
 pub mod disk;
+mod error;
+mod identity;
+pub mod limits;
 mod location;
+mod log;
+mod record;
 pub mod store;
 
+pub use self::error::{AreaName, EngineError, ReadError};
+pub use self::identity::Identity;
 pub use self::location::Location;
+pub use self::log::{DamagedRange, Engine, EngineStatus, Event, Opened, Options, ReadTicket};
+pub use self::record::{Record, RecordKind, Replay, Sequence};

@@ -1,0 +1,80 @@
+//! Bugs planted on purpose, at the real code sites: a check that finds none of them is no check.
+//!
+//! Without the feature `planted-bugs` nothing can be planted and `planted` is a constant `false`.
+
+#[cfg(feature = "planted-bugs")]
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// What is broken, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Bug {
+    /// Payload and record checksums are not compared: half a write counts as whole
+    /// (`format::checksum_matches`).
+    TornTakenAsValid = 1,
+    /// Damage below `durable_upto` is taken for the torn tail and cut off (`log::recovery`).
+    WrongTailDecision,
+    /// A failed flush counts as done (`log::Engine`, on completion).
+    FlushErrorIgnored,
+    /// Records are reported durable when they are written, before the flush (`log::Engine`).
+    DurableBeforeFlush,
+    /// The flush is asked for, and then vouched for, when the first of several writes is done
+    /// (`log::Engine`).
+    CompletionsOutOfOrder,
+    /// Neither place nor incarnation of what is read is compared with what was asked for
+    /// (`format::chunk`, `format::record`, `log::recovery`).
+    StaleBlockAccepted,
+    /// After a crash the old incarnation goes on in the same segment, over what may lie there
+    /// (`log::recovery`).
+    IncarnationReusedAfterCrash,
+}
+
+impl Bug {
+    /// All of them.
+    pub const ALL: &[Bug] = &[
+        Bug::TornTakenAsValid,
+        Bug::WrongTailDecision,
+        Bug::FlushErrorIgnored,
+        Bug::DurableBeforeFlush,
+        Bug::CompletionsOutOfOrder,
+        Bug::StaleBlockAccepted,
+        Bug::IncarnationReusedAfterCrash,
+    ];
+
+    /// In kebab-case, as a person types it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Bug::TornTakenAsValid => "torn-taken-as-valid",
+            Bug::WrongTailDecision => "wrong-tail-decision",
+            Bug::FlushErrorIgnored => "flush-error-ignored",
+            Bug::DurableBeforeFlush => "durable-before-flush",
+            Bug::CompletionsOutOfOrder => "completions-out-of-order",
+            Bug::StaleBlockAccepted => "stale-block-accepted",
+            Bug::IncarnationReusedAfterCrash => "incarnation-reused-after-crash",
+        }
+    }
+}
+
+#[cfg(feature = "planted-bugs")]
+static PLANTED: AtomicU32 = AtomicU32::new(0);
+
+/// Plants one bug in this process, or none. Without the feature it does nothing.
+pub fn plant(bug: Option<Bug>) {
+    #[cfg(feature = "planted-bugs")]
+    PLANTED.store(bug.map_or(0, |bug| bug as u32), Ordering::Relaxed);
+    #[cfg(not(feature = "planted-bugs"))]
+    let _ = bug;
+}
+
+/// Whether this bug is planted.
+#[cfg(feature = "planted-bugs")]
+pub fn planted(bug: Bug) -> bool {
+    PLANTED.load(Ordering::Relaxed) == bug as u32
+}
+
+/// Whether this bug is planted: never, in this build.
+#[cfg(not(feature = "planted-bugs"))]
+pub const fn planted(bug: Bug) -> bool {
+    let _ = bug;
+    false
+}

@@ -1,0 +1,42 @@
+//! What the log keeps: records, in one order.
+
+use crate::Location;
+
+/// A record's place in the log's one order; 1 is the first, 0 means "before the first".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Sequence(pub u64);
+
+/// What a record is to its stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum RecordKind {
+    /// An entry of a consensus log: `position` is its slot, `stamp` its ballot.
+    Entry = 1,
+    /// What a stream must not forget beside its entries; the last one counts.
+    State = 2,
+    /// A piece of a snapshot: `stamp[0]` names the snapshot.
+    Item = 3,
+}
+
+/// One record. The engine keeps these fields and hands them back; what they mean is the caller's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// See `RecordKind`.
+    pub kind: RecordKind,
+    /// Whose it is: a shard.
+    pub stream: u32,
+    /// Where in the stream.
+    pub position: u64,
+    /// A ballot (round, replica), or a snapshot's id.
+    pub stamp: [u64; 2],
+    /// The highest position the writer knew chosen; a hint.
+    pub commit: u64,
+    /// At most `RECORD_PAYLOAD_SIZE_MAX` bytes.
+    pub payload: &'a [u8],
+}
+
+/// Takes what recovery finds, in the order in which it was appended.
+pub trait Replay {
+    /// One record, and where it can be read again. If `Engine::open` fails later, forget it.
+    fn record(&mut self, record: &Record<'_>, location: Location);
+}
