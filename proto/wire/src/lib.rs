@@ -11,4 +11,5 @@ extern crate std;
 pub mod arguments;
 pub mod command;
 pub mod limits;
+pub mod number;
 pub mod reply;

@@ -26,6 +26,15 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+mod decode;
+mod encode;
+
+pub use decode::{Limits, ReplyError, Scanner, decode};
+pub use encode::{
+    write_array_header, write_bulk, write_double, write_error, write_integer, write_map_header,
+    write_null, write_push_header, write_simple,
+};
+
 /// Which version a connection speaks. `HELLO` changes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Protocol {
@@ -106,3 +115,6 @@ impl Reply {
         matches!(self, Reply::Error(_))
     }
 }
+
+#[cfg(test)]
+mod tests;
