@@ -27,7 +27,7 @@ use std::iter::FusedIterator;
 use bytes::Bytes;
 
 /// Longest key, in bytes. The empty key is a key.
-pub const KEY_SIZE_MAX: usize = 65_535;
+pub const KEY_SIZE_MAX: usize = 64 * 1024;
 /// Largest value, in bytes.
 pub const VALUE_SIZE_MAX: usize = 16 * 1024 * 1024;
 /// Largest context, in bytes.

@@ -11,7 +11,7 @@
 //! where the log has them, so it never forgets a key.
 //!
 //! Invariant: `bytes_used` stays within the budget after every call, as far as there are bytes that
-//! may be dropped. What an entry costs beside its bytes is counted (`entry_overhead`); the fixed
+//! may be dropped. What an entry costs beside its bytes is counted (`Tier::entry_overhead`); the fixed
 //! `BASE_BYTES` of the tables and slab pages once used are not. There is no clock in here: whoever
 //! asks knows the time, and compares deadlines.
 
@@ -44,7 +44,7 @@ const DEADLINE_BYTES: u64 = 32;
 /// Any number does, as long as it is the same in every run.
 const HASH_SEED: u64 = 0x6576_656e_6b65_656c;
 
-const _: () = assert!(KEY_SIZE_MAX <= u16::MAX as usize);
+const _: () = assert!(KEY_SIZE_MAX <= u32::MAX as usize);
 
 /// What happens to a value when the budget is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +53,17 @@ pub enum Tier {
     MemoryOnly,
     /// The log has the value too: its bytes leave memory, the key stays.
     BackedByLog,
+}
+
+impl Tier {
+    /// What a key costs beside its own and its value's bytes, in bytes; a deadline costs more.
+    pub const fn entry_overhead(self) -> u64 {
+        let home_bytes = match self {
+            Tier::MemoryOnly => 0,
+            Tier::BackedByLog => size_of::<Home>() as u64,
+        };
+        size_of::<Entry>() as u64 + LINK_BYTES + ALLOCATION_BYTES + home_bytes
+    }
 }
 
 /// What the store knows of a key.
@@ -244,7 +255,7 @@ impl Store {
 
     /// Whether a key and value of these sizes, in bytes, fit into the budget at all.
     pub fn fits(&self, key_size: usize, value_size: usize) -> bool {
-        self.entry_overhead() + (key_size + value_size) as u64 <= self.memory_bytes_max
+        self.tier.entry_overhead() + (key_size + value_size) as u64 <= self.memory_bytes_max
     }
 
     /// The keys of a slot, each once; the order depends only on the calls made so far.
@@ -287,15 +298,6 @@ impl Store {
     pub fn set_memory_bytes_max(&mut self, memory_bytes_max: u64) {
         self.memory_bytes_max = memory_bytes_max;
         self.evict();
-    }
-
-    /// What a key costs beside its own and its value's bytes, in bytes; a deadline costs more.
-    pub fn entry_overhead(&self) -> u64 {
-        let home_bytes = match self.tier {
-            Tier::MemoryOnly => 0,
-            Tier::BackedByLog => size_of::<Home>() as u64,
-        };
-        size_of::<Entry>() as u64 + LINK_BYTES + ALLOCATION_BYTES + home_bytes
     }
 
     /// What happened so far.
@@ -374,7 +376,7 @@ impl Store {
             expires_at_ms: 0,
             newer: NONE,
             older: NONE,
-            key_size: key.len() as u16,
+            key_size: key.len() as u32,
             slot,
             resident: value.is_some(),
         });
@@ -395,7 +397,7 @@ impl Store {
         entry.version = version;
         entry.resident = value.is_some();
         let bytes = value.unwrap_or_default();
-        let key_size = usize::from(entry.key_size);
+        let key_size = entry.key_size as usize;
         if entry.data.len() == key_size + bytes.len() {
             entry.data[key_size..].copy_from_slice(bytes);
         } else {
@@ -468,7 +470,7 @@ impl Store {
     fn footprint(&self, id: u32) -> u64 {
         let entry = &self.slab[id];
         let deadline_bytes = if entry.expires_at_ms == 0 { 0 } else { DEADLINE_BYTES };
-        self.entry_overhead() + entry.data.len() as u64 + deadline_bytes
+        self.tier.entry_overhead() + entry.data.len() as u64 + deadline_bytes
     }
 }
 

@@ -114,8 +114,8 @@ fn bad_fields_are_named() {
     check(b"\x01", BatchError::Torn);
     check(b"\x01\x05cc", BatchError::Torn);
     check(b"\x01\0\x03\x01k", BatchError::Field("tag"));
-    check(b"\x01\0\x00\xff\xff\x04", BatchError::Field("key_size"));
-    check(b"\x01\0\x00\xff\xff\x03", BatchError::Torn);
+    check(b"\x01\0\x00\x81\x80\x04", BatchError::Field("key_size"));
+    check(b"\x01\0\x00\x80\x80\x04", BatchError::Torn);
     check(b"\x01\0\x00\x80\x80\x80\x80\x80\x00", BatchError::Field("key_size"));
     check(b"\x01\0\x01\x01k\x81\x80\x80\x08", BatchError::Field("value_size"));
     check(b"\x01\0\x02\x01k\0\0\0\0\0\0\0\0\x01v", BatchError::Field("expires_at_ms"));

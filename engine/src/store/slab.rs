@@ -14,7 +14,7 @@ const VACANT: u16 = u16::MAX;
 const PAGE_LEN: usize = 1 << PAGE_BITS;
 const PAGE_BITS: u32 = 10;
 
-/// One key. 48 bytes: a cache line holds it and a bit of the next.
+/// One key. 48 bytes: less than a cache line.
 pub(super) struct Entry {
     /// The key's bytes, then the value's if they are in memory: one allocation.
     pub(super) data: Box<[u8]>,
@@ -24,7 +24,7 @@ pub(super) struct Entry {
     /// Neighbours in the order of use; the free list runs through `older`.
     pub(super) newer: u32,
     pub(super) older: u32,
-    pub(super) key_size: u16,
+    pub(super) key_size: u32,
     pub(super) slot: u16,
     /// The value's bytes are in `data`.
     pub(super) resident: bool,
@@ -34,12 +34,12 @@ const _: () = assert!(size_of::<Entry>() == 48);
 
 impl Entry {
     pub(super) fn key(&self) -> &[u8] {
-        &self.data[..usize::from(self.key_size)]
+        &self.data[..self.key_size as usize]
     }
 
     pub(super) fn value(&self) -> &[u8] {
         debug_assert!(self.resident);
-        &self.data[usize::from(self.key_size)..]
+        &self.data[self.key_size as usize..]
     }
 
     pub(super) fn is_vacant(&self) -> bool {

@@ -28,7 +28,7 @@ fn keys(store: &Store, slot: u16) -> Vec<String> {
 
 /// A budget for exactly `count` entries of one-byte keys and values.
 fn room_for(count: u64, tier: Tier) -> u64 {
-    (Store::new(0, tier).entry_overhead() + 2) * count
+    (tier.entry_overhead() + 2) * count
 }
 
 #[test]
@@ -310,7 +310,7 @@ fn any_step() -> impl Strategy<Value = (u16, u8, Step)> {
 
 fn run(tier: Tier, steps: Vec<(u16, u8, Step)>) {
     let mut store = Store::new(1000, tier);
-    let overhead = store.entry_overhead();
+    let overhead = tier.entry_overhead();
     let mut model =
         Model { tier, budget: 1000, overhead, entries: BTreeMap::new(), used: Vec::new() };
     for (index, (slot, key, step)) in steps.into_iter().enumerate() {
