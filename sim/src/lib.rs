@@ -5,6 +5,7 @@
 //! all comes together. Everything but the world itself is plain code, tested in an ordinary build.
 
 pub mod checker;
+pub mod disk;
 pub mod history;
 pub mod model;
 pub mod random;

@@ -1,0 +1,361 @@
+//! A disk that takes its time, fails, forgets and rots, as real ones do.
+//!
+//! A `Drive` outlives the nodes that use it; each start of a node gets a `SimDisk` of its own.
+//!
+//! **Invariant.** After `Drive::power_cut` no older `SimDisk` touches the drive again, whatever the
+//! destructors of the killed node still try: each carries the incarnation it was made for.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use evenkeel_engine::disk::{Area, Completion, Disk, Operation, Ticket};
+
+use self::platter::{Change, ChangeId, Cut, Platter, Rot, Tearing};
+use crate::random::Random;
+
+pub mod platter;
+#[cfg(test)]
+mod tests;
+
+/// How a drive behaves from now on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Weather {
+    /// Reads take at least the first, and the second on average above that.
+    pub read: (Duration, Duration),
+    /// Writes, likewise.
+    pub write: (Duration, Duration),
+    /// Flushes, and the making of areas.
+    pub flush: (Duration, Duration),
+    /// Everything takes so many times as long.
+    pub slowness: u32,
+    /// What is submitted takes this much longer; hours mean a hung disk.
+    pub stall: Duration,
+    /// Reads that fail, out of a million.
+    pub read_errors_ppm: u32,
+    /// Reads that show a bit turned over, though it is right on the platter.
+    pub read_flips_ppm: u32,
+    /// Writes that fail.
+    pub write_errors_ppm: u32,
+    /// Flushes that fail.
+    pub flush_errors_ppm: u32,
+    /// There is room for so many bytes of areas.
+    pub size_max: u64,
+}
+
+impl Default for Weather {
+    /// A healthy NVMe drive without a write cache that it trusts.
+    fn default() -> Weather {
+        let us = Duration::from_micros;
+        Weather {
+            read: (us(60), us(20)),
+            write: (us(20), us(10)),
+            flush: (us(300), us(200)),
+            slowness: 1,
+            stall: Duration::ZERO,
+            read_errors_ppm: 0,
+            read_flips_ppm: 0,
+            write_errors_ppm: 0,
+            flush_errors_ppm: 0,
+            size_max: u64::MAX,
+        }
+    }
+}
+
+/// What became of operations so far, by name: "read", "write error", "torn" and so on.
+pub type Counts = BTreeMap<&'static str, u64>;
+
+/// Hears of every completion: what, where, and whether it worked. Feeds the record of the run.
+pub type Listener = Box<dyn FnMut(&'static str, Option<Area>, bool)>;
+
+/// The thing in the machine. Clones are the same drive.
+#[derive(Clone)]
+pub struct Drive(Rc<RefCell<State>>);
+
+struct State {
+    platter: Platter,
+    incarnation: u64,
+    weather: Weather,
+    /// How long things take.
+    times: Random,
+    /// What goes wrong.
+    faults: Random,
+    counts: Counts,
+    listener: Option<Listener>,
+    /// Of the current `SimDisk`, while it waits.
+    waker: Option<Waker>,
+    /// What is in flight completes at the next poll.
+    hurries: bool,
+}
+
+impl Drive {
+    /// An empty drive with streams of its own.
+    pub fn new(random: &Random) -> Drive {
+        Drive(Rc::new(RefCell::new(State {
+            platter: Platter::new(),
+            incarnation: 0,
+            weather: Weather::default(),
+            times: random.child("times"),
+            faults: random.child("faults"),
+            counts: Counts::new(),
+            listener: None,
+            waker: None,
+            hurries: false,
+        })))
+    }
+
+    /// For one start of a node; whatever was opened before is cut off.
+    pub fn open(&self) -> SimDisk {
+        let mut state = self.0.borrow_mut();
+        state.incarnation += 1;
+        state.waker = None;
+        state.hurries = false;
+        SimDisk { drive: self.clone(), incarnation: state.incarnation, in_flight: Vec::new() }
+    }
+
+    /// The machine loses power, now. Call it before the node's tasks are dropped.
+    pub fn power_cut(&self, tearing: Tearing) -> Cut {
+        let mut state = self.0.borrow_mut();
+        let state = &mut *state;
+        state.incarnation += 1;
+        let cut = state.platter.power_cut(tearing, &mut state.faults);
+        for (name, count) in [("lost", cut.lost), ("torn", cut.torn), ("kept", cut.kept)] {
+            *state.counts.entry(name).or_default() += u64::from(count);
+        }
+        cut
+    }
+
+    /// A new, empty drive takes this one's place.
+    pub fn wipe(&self) {
+        let mut state = self.0.borrow_mut();
+        state.incarnation += 1;
+        state.platter = Platter::new();
+    }
+
+    /// A sector goes bad at rest; tells where, if anything was written yet.
+    pub fn rot(&self, rot: Rot) -> Option<(Area, u64)> {
+        let mut state = self.0.borrow_mut();
+        let state = &mut *state;
+        let place = state.platter.rot(rot, &mut state.faults);
+        *state.counts.entry("rotten").or_default() += u64::from(place.is_some());
+        place
+    }
+
+    /// Changes how the drive behaves. Healing also ends the waits of what is in flight.
+    pub fn set_weather(&self, weather: Weather) {
+        let mut state = self.0.borrow_mut();
+        let heals = weather.stall < state.weather.stall;
+        state.weather = weather;
+        if heals {
+            state.hurries = true;
+            if let Some(waker) = state.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// How it behaves now.
+    pub fn weather(&self) -> Weather {
+        self.0.borrow().weather.clone()
+    }
+
+    /// See `Counts`.
+    pub fn counts(&self) -> Counts {
+        self.0.borrow().counts.clone()
+    }
+
+    /// See `Listener`.
+    pub fn listen(&self, listener: Listener) {
+        self.0.borrow_mut().listener = Some(listener);
+    }
+
+    /// A copy of what the drive remembers.
+    pub fn platter(&self) -> Platter {
+        self.0.borrow().platter.clone()
+    }
+}
+
+impl State {
+    fn count(&mut self, what: &'static str, area: Option<Area>, worked: bool) {
+        *self.counts.entry(what).or_default() += 1;
+        if let Some(listener) = &mut self.listener {
+            listener(what, area, worked);
+        }
+    }
+
+    /// How long an operation will take, and whether it will work.
+    fn draw(&mut self, operation: &Operation) -> (Duration, bool) {
+        let ((least, typical), errors_ppm) = match operation {
+            Operation::Read { .. } => (self.weather.read, self.weather.read_errors_ppm),
+            Operation::Write { .. } => (self.weather.write, self.weather.write_errors_ppm),
+            Operation::Flush { .. } => (self.weather.flush, self.weather.flush_errors_ppm),
+            Operation::Create { .. } => (self.weather.flush, 0),
+        };
+        let time = self.times.latency(least, typical) * self.weather.slowness;
+        (time + self.weather.stall, !self.faults.chance_ppm(errors_ppm))
+    }
+
+    fn begin(&mut self, operation: &Operation) -> io::Result<Option<ChangeId>> {
+        let change = match operation {
+            Operation::Create { area, size } => {
+                if self.platter.size() + size > self.weather.size_max {
+                    return Err(io::ErrorKind::StorageFull.into());
+                }
+                Change::Create { area: *area, size: *size }
+            }
+            Operation::Write { area, offset, buffer } => {
+                Change::Write { area: *area, offset: *offset, bytes: buffer.to_vec() }
+            }
+            Operation::Flush { area } => Change::Flush { area: *area },
+            Operation::Read { .. } => return Ok(None),
+        };
+        self.platter.begin(change).map(Some)
+    }
+
+    /// The operation's time has come.
+    fn finish(&mut self, flight: InFlight) -> Completion {
+        let InFlight { ticket, mut operation, change, works, .. } = flight;
+        let (what, area) = describe(&operation);
+        let result = match (change, works) {
+            (Err(error), _) => Err(error),
+            (Ok(Some(id)), true) => {
+                self.platter.end(id);
+                Ok(())
+            }
+            (Ok(Some(id)), false) => {
+                self.platter.fail(id);
+                Err(broken())
+            }
+            (Ok(None), true) => self.read(&mut operation),
+            (Ok(None), false) => Err(broken()),
+        };
+        self.count(what, Some(area), result.is_ok());
+        if result.is_err() {
+            self.count("error", None, false);
+        }
+        let buffer = match operation {
+            Operation::Read { buffer, .. } | Operation::Write { buffer, .. } => Some(buffer),
+            Operation::Create { .. } | Operation::Flush { .. } => None,
+        };
+        Completion { ticket, result, buffer }
+    }
+
+    fn read(&mut self, operation: &mut Operation) -> io::Result<()> {
+        let Operation::Read { area, offset, buffer } = operation else {
+            unreachable!("only reads change nothing");
+        };
+        self.platter.read(*area, *offset, buffer)?;
+        if self.faults.chance_ppm(self.weather.read_flips_ppm) {
+            let at = self.faults.below(buffer.len() as u64) as usize;
+            buffer[at] ^= 1 << self.faults.below(8);
+            self.count("flipped read", None, true);
+        }
+        Ok(())
+    }
+}
+
+/// EIO, as Linux numbers it.
+fn broken() -> io::Error {
+    io::Error::from_raw_os_error(5)
+}
+
+fn describe(operation: &Operation) -> (&'static str, Area) {
+    match operation {
+        Operation::Create { area, .. } => ("create", *area),
+        Operation::Read { area, .. } => ("read", *area),
+        Operation::Write { area, .. } => ("write", *area),
+        Operation::Flush { area } => ("flush", *area),
+    }
+}
+
+struct InFlight {
+    ticket: Ticket,
+    operation: Operation,
+    change: io::Result<Option<ChangeId>>,
+    works: bool,
+    /// Holds the buffer until the time has come.
+    timer: Pin<Box<dyn Future<Output = ()>>>,
+}
+
+/// A node's access to its drive, from one start to the next power cut.
+pub struct SimDisk {
+    drive: Drive,
+    incarnation: u64,
+    in_flight: Vec<InFlight>,
+}
+
+impl SimDisk {
+    fn is_current(&self) -> bool {
+        self.drive.0.borrow().incarnation == self.incarnation
+    }
+}
+
+impl Disk for SimDisk {
+    fn areas(&mut self) -> io::Result<Vec<(Area, u64)>> {
+        if !self.is_current() {
+            return Err(broken());
+        }
+        Ok(self.drive.0.borrow().platter.areas())
+    }
+
+    fn submit(&mut self, ticket: Ticket, operation: Operation) {
+        if !self.is_current() {
+            return;
+        }
+        let mut state = self.drive.0.borrow_mut();
+        let (time, works) = state.draw(&operation);
+        let change = state.begin(&operation);
+        let timer = Box::pin(evenkeel_runtime::sleep(time));
+        self.in_flight.push(InFlight { ticket, operation, change, works, timer });
+        // The timer starts when it is polled first.
+        if let Some(waker) = state.waker.take() {
+            waker.wake();
+        }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>, completions: &mut Vec<Completion>) -> Poll<()> {
+        if !self.is_current() {
+            return Poll::Pending;
+        }
+        let before = completions.len();
+        let mut state = self.drive.0.borrow_mut();
+        let mut index = 0;
+        while index < self.in_flight.len() {
+            if state.hurries || self.in_flight[index].timer.as_mut().poll(context).is_ready() {
+                let flight = self.in_flight.swap_remove(index);
+                completions.push(state.finish(flight));
+            } else {
+                index += 1;
+            }
+        }
+        state.hurries = false;
+        state.waker = Some(context.waker().clone());
+        if completions.len() > before { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn name(&self) -> &'static str {
+        "simulated"
+    }
+}
+
+impl Drop for SimDisk {
+    /// A process that ends leaves its writes to the kernel, which carries them out. A power cut has
+    /// already decided about them, and then there is nothing to do.
+    fn drop(&mut self) {
+        if !self.is_current() {
+            return;
+        }
+        let mut state = self.drive.0.borrow_mut();
+        for flight in self.in_flight.drain(..) {
+            match (flight.change, &flight.operation) {
+                (Ok(Some(id)), Operation::Flush { .. }) => state.platter.abandon(id),
+                (Ok(Some(id)), _) => state.platter.end(id),
+                (Ok(None) | Err(_), _) => (),
+            }
+        }
+    }
+}
