@@ -12,6 +12,18 @@ use bytes::Bytes;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Micros(pub u64);
 
+impl Micros {
+    /// This much later.
+    pub fn plus(self, duration: Micros) -> Micros {
+        Micros(self.0.saturating_add(duration.0))
+    }
+
+    /// How long after `earlier`; zero if it is not.
+    pub fn since(self, earlier: Micros) -> Micros {
+        Micros(self.0.saturating_sub(earlier.0))
+    }
+}
+
 /// A replica, for ever: a node that lost its disk comes back with a new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ReplicaId(pub u64);
@@ -19,6 +31,18 @@ pub struct ReplicaId(pub u64);
 /// A position in a shard's log; 1 is the first, 0 means "before the first".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Slot(pub u64);
+
+impl Slot {
+    /// The slot behind this one.
+    pub fn next(self) -> Slot {
+        Slot(self.0 + 1)
+    }
+
+    /// The slot before this one; of the first one, and of "before the first", 0.
+    pub fn previous(self) -> Slot {
+        Slot(self.0.saturating_sub(1))
+    }
+}
 
 /// Who leads, and since when. Ordered by round, then by replica; zero is below all real ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -57,6 +81,26 @@ pub enum Payload {
 pub struct Configuration {
     /// The voters; a majority of them is a quorum.
     pub voters: Vec<ReplicaId>,
+}
+
+impl Configuration {
+    /// Sorts, and drops duplicates. At least one voter, or this panics.
+    pub fn new(mut voters: Vec<ReplicaId>) -> Configuration {
+        voters.sort_unstable();
+        voters.dedup();
+        assert!(!voters.is_empty(), "without a voter nothing is ever chosen");
+        Configuration { voters }
+    }
+
+    /// Whether this replica votes.
+    pub fn contains(&self, replica: ReplicaId) -> bool {
+        self.voters.binary_search(&replica).is_ok()
+    }
+
+    /// How many voters make a quorum.
+    pub fn majority(&self) -> usize {
+        self.voters.len() / 2 + 1
+    }
 }
 
 /// One accepted value: `payload` was accepted in `ballot` at `slot`.

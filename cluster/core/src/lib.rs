@@ -8,3 +8,6 @@
 extern crate alloc;
 
 pub mod consensus;
+pub mod paxos;
+
+pub mod bugs;
