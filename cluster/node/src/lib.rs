@@ -4,4 +4,5 @@
 //! `requests` for the way of a command.
 
 pub mod api;
+pub mod command;
 mod order;
