@@ -12,4 +12,5 @@ pub mod arguments;
 pub mod command;
 pub mod limits;
 pub mod number;
+pub mod peer;
 pub mod reply;

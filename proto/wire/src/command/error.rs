@@ -43,14 +43,6 @@ pub enum CommandError {
         /// In lower case.
         command: &'static str,
     },
-    /// The key is longer than `KEY_SIZE_MAX`.
-    #[error("ERR key is {size} bytes, at most {max} are allowed (`KEY_SIZE_MAX`)")]
-    KeySize {
-        /// Of the key.
-        size: usize,
-        /// What is allowed.
-        max: usize,
-    },
     /// `HELLO` with a version we do not speak.
     #[error("NOPROTO unsupported protocol version")]
     ProtocolVersion,
