@@ -1,33 +1,31 @@
 //! What commands on keys do: a command and what it sees go in, a reply and plain writes come out.
 //!
 //! Nothing here keeps, sends or waits for anything. The caller decides how the writes become true: at
-//! once (a keyspace in memory), or as one log entry whose conditions are the `reads`, so that it has
-//! an effect only where it would have had the same one. `evaluate` may be called again at any time.
+//! once (a keyspace in memory), or as one log entry with conditions on the `reads`, so that it has an
+//! effect only where it would have had the same one. `evaluate` may be called again at any time.
 //!
-//! Start at `evaluate`; `scatter` takes apart the commands whose keys live in several shards.
+//! Start at `evaluate`; `split` takes apart the commands whose keys live in several shards.
 
 use std::borrow::Cow;
 
-use evenkeel_engine::batch;
+use bytes::Bytes;
+use evenkeel_engine::batch::OPERATION_COUNT_MAX;
+use evenkeel_engine::limits::{KEY_SIZE_MAX, VALUE_SIZE_MAX};
+use evenkeel_wire::arguments::{List, Pairs};
 use evenkeel_wire::command::Command;
-use evenkeel_wire::limits;
+use evenkeel_wire::limits::ARGUMENT_COUNT_MAX;
 use evenkeel_wire::reply::Reply;
+
+pub use self::scatter::{Plan, merge, split};
 
 pub mod glob;
 mod keys;
 mod number;
 pub mod scan;
-pub mod scatter;
+mod scatter;
 mod strings;
 
-/// Largest value, in bytes, that a command may build: `APPEND`, `SETRANGE`.
-pub const VALUE_SIZE_MAX: usize = batch::VALUE_SIZE_MAX;
-
-const _: () = {
-    assert!(limits::KEY_SIZE_MAX <= batch::KEY_SIZE_MAX, "the engine keeps what the door lets in");
-    assert!(limits::BULK_SIZE_MAX <= VALUE_SIZE_MAX, "the engine keeps what the door lets in");
-    assert!(limits::ARGUMENT_COUNT_MAX <= batch::OPERATION_COUNT_MAX, "one command fits a batch");
-};
+const _: () = assert!(ARGUMENT_COUNT_MAX <= OPERATION_COUNT_MAX, "one command fits a batch");
 
 /// What a command may look at.
 pub trait View {
@@ -43,7 +41,7 @@ pub enum Seen<'a> {
     Absent,
     /// There.
     Present {
-        /// Never 0.
+        /// The caller's: nothing in here depends on it.
         version: u64,
         /// Unix milliseconds, 0 for never.
         expires_at_ms: u64,
@@ -52,7 +50,7 @@ pub enum Seen<'a> {
     },
     /// There; its bytes are on the SSD.
     PresentElsewhere {
-        /// Never 0.
+        /// The caller's: nothing in here depends on it.
         version: u64,
         /// Unix milliseconds, 0 for never.
         expires_at_ms: u64,
@@ -69,109 +67,184 @@ pub enum Outcome<'a> {
         /// For the client.
         reply: Reply,
         /// In this order. Empty if the reply is an error.
-        writes: Vec<Write<'a>>,
-        /// The keys that the reply and the writes depend on, with their versions, 0 for absent (or
-        /// past its deadline). A key may come twice.
-        reads: Vec<(&'a [u8], u64)>,
+        writes: Vec<BorrowedWrite<'a>>,
+        /// The keys that the reply and the writes depend on. A key may come twice.
+        reads: Vec<&'a [u8]>,
     },
-    /// Evaluate again with a view in which these keys are `Present`. None comes twice.
-    NeedValues {
-        /// Each was seen as `PresentElsewhere`.
-        keys: Vec<&'a [u8]>,
+    /// Evaluate again with a view in which these keys are `Present`, all of them at once.
+    NeedValue {
+        /// It was seen as `PresentElsewhere`.
+        key: &'a [u8],
+        /// So were these, each once: `MGET` needs all its values together.
+        others: Vec<&'a [u8]>,
     },
 }
 
 /// One change to one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Write<'a> {
+pub enum Write<K = Bytes, V = Bytes> {
     /// The key has this value and this deadline from now on.
     Put {
-        /// At most `batch::KEY_SIZE_MAX` bytes.
-        key: &'a [u8],
-        /// At most `VALUE_SIZE_MAX` bytes; borrowed from the command where it can be.
-        value: Cow<'a, [u8]>,
+        /// At most `KEY_SIZE_MAX` bytes.
+        key: K,
+        /// At most `VALUE_SIZE_MAX` bytes.
+        value: V,
         /// Unix milliseconds, 0 for never; later than the evaluation's `now_ms`.
         expires_at_ms: u64,
     },
     /// The key is gone.
     Delete {
-        /// Was there, as far as the view knows.
-        key: &'a [u8],
+        /// It may have been absent before.
+        key: K,
     },
 }
 
-/// What a command may do to the keys it names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// Look.
-    Read,
-    /// Look and change.
-    Write,
-    /// It names no key that `evaluate` could look at.
-    Elsewhere,
+/// A write that has no copy of what the command has.
+pub type BorrowedWrite<'a> = Write<&'a [u8], Cow<'a, [u8]>>;
+
+impl BorrowedWrite<'_> {
+    /// Copies what is borrowed.
+    pub fn keep(self) -> Write {
+        match self {
+            Write::Put { key, value, expires_at_ms } => {
+                let key = Bytes::copy_from_slice(key);
+                Write::Put { key, value: Bytes::from(value.into_owned()), expires_at_ms }
+            }
+            Write::Delete { key } => Write::Delete { key: Bytes::copy_from_slice(key) },
+        }
+    }
 }
 
 /// Evaluates one command on the keys it names. `now_ms` is Unix time; a key whose deadline is at or
 /// before it is absent.
 ///
-/// Redis 7.0's replies, to the letter, but for the size limits and for floating point (see
-/// `number`). A command without keys of its own (`Access::Elsewhere`) gets an error: it is the
-/// caller's to answer.
+/// Redis 7.0's replies, to the letter, but for sizes (see `check_limits`) and for floating point (see
+/// `number`). A command that names no keys gets an error: it is the caller's to answer.
 ///
 /// Cost: what is in `Outcome`; a plain `SET` copies neither key nor value.
 pub fn evaluate<'a>(command: &Command<'a>, view: &dyn View, now_ms: u64) -> Outcome<'a> {
     let mut evaluation = Evaluation::new(view, now_ms);
-    match evaluation.run(command) {
-        Ok(reply) => {
-            let Evaluation { writes, reads, .. } = evaluation;
-            Outcome::Done { reply, writes, reads }
-        }
+    let evaluated = match check_limits(command) {
+        Some(refusal) => Ok(refusal),
+        None => evaluation.run(command),
+    };
+    let Evaluation { writes, reads, .. } = evaluation;
+    match evaluated {
+        Ok(reply) => Outcome::Done { reply, writes, reads },
         Err(Stop::Refused(text)) => {
-            let reply = Reply::error(text);
-            Outcome::Done { reply, writes: Vec::new(), reads: evaluation.reads }
+            Outcome::Done { reply: Reply::error(text), writes: Vec::new(), reads }
         }
-        Err(Stop::NeedValues(mut keys)) => {
-            keys.sort_unstable();
-            keys.dedup();
-            Outcome::NeedValues { keys }
-        }
+        Err(Stop::NeedValue { key, others }) => Outcome::NeedValue { key, others },
     }
 }
 
-/// Whether a command looks at keys, and whether it may change them.
-pub fn access(command: &Command<'_>) -> Access {
+/// The refusal of a command that names a key or brings a value over the engine's limits.
+pub fn check_limits(command: &Command<'_>) -> Option<Reply> {
+    let refusal = |what, size, size_max, limit| {
+        Reply::error(format!(
+            "ERR {what} is {size} bytes, at most {size_max} are allowed (`{limit}`)"
+        ))
+    };
+    let long_key = keys(command).map(<[u8]>::len).find(|&size| KEY_SIZE_MAX < size);
+    if let Some(size) = long_key {
+        return Some(refusal("key", size, KEY_SIZE_MAX, "KEY_SIZE_MAX"));
+    }
+    let value_size = match *command {
+        Command::Set { value, .. }
+        | Command::SetNx { value, .. }
+        | Command::Append { value, .. }
+        | Command::SetRange { value, .. } => value.len(),
+        Command::MSet { pairs } | Command::MSetNx { pairs } => {
+            pairs.iter().map(|(_, value)| value.len()).max().unwrap_or(0)
+        }
+        _ => 0,
+    };
+    let large = VALUE_SIZE_MAX < value_size;
+    large.then(|| refusal("value", value_size, VALUE_SIZE_MAX, "VALUE_SIZE_MAX"))
+}
+
+/// The keys that a command names, as often as it names them; none if it is about a whole keyspace, the
+/// connection or the server.
+pub fn keys<'a>(command: &Command<'a>) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    let (first, second, list, pairs) = match named(command) {
+        Named::Nothing => (None, None, None, None),
+        Named::One(key) => (Some(key), None, None, None),
+        Named::Two(from, to) => (Some(from), Some(to), None, None),
+        Named::List(list) => (None, None, Some(list), None),
+        Named::Pairs(pairs) => (None, None, None, Some(pairs)),
+    };
+    let listed = list.into_iter().flatten();
+    let paired = pairs.into_iter().flat_map(|pairs| pairs.iter().map(|(key, _)| key));
+    first.into_iter().chain(second).chain(listed).chain(paired)
+}
+
+/// Whether a command may change keys, of its own or of the whole keyspace.
+pub fn is_write(command: &Command<'_>) -> bool {
     use Command as C;
-    match command {
-        C::Get { .. }
-        | C::StrLen { .. }
-        | C::GetRange { .. }
-        | C::MGet { .. }
-        | C::Exists { .. }
-        | C::Touch { .. }
-        | C::Ttl { .. }
-        | C::PTtl { .. }
-        | C::ExpireTime { .. }
-        | C::PExpireTime { .. }
-        | C::Type { .. }
-        | C::Object { .. }
-        | C::MemoryUsage { .. } => Access::Read,
+    matches!(
+        command,
         C::Set { .. }
-        | C::SetNx { .. }
-        | C::GetDel { .. }
-        | C::GetEx { .. }
-        | C::Append { .. }
-        | C::SetRange { .. }
-        | C::IncrBy { .. }
-        | C::IncrByFloat { .. }
-        | C::MSet { .. }
-        | C::MSetNx { .. }
-        | C::Del { .. }
-        | C::Expire { .. }
-        | C::Persist { .. }
-        | C::Rename { .. }
-        | C::RenameNx { .. }
-        | C::Copy { .. } => Access::Write,
-        _ => Access::Elsewhere,
+            | C::SetNx { .. }
+            | C::GetDel { .. }
+            | C::GetEx { .. }
+            | C::Append { .. }
+            | C::SetRange { .. }
+            | C::IncrBy { .. }
+            | C::IncrByFloat { .. }
+            | C::MSet { .. }
+            | C::MSetNx { .. }
+            | C::Del { .. }
+            | C::Expire { .. }
+            | C::Persist { .. }
+            | C::Rename { .. }
+            | C::RenameNx { .. }
+            | C::Copy { .. }
+            | C::FlushDb
+            | C::FlushAll
+    )
+}
+
+/// How a command names its keys.
+enum Named<'a> {
+    Nothing,
+    One(&'a [u8]),
+    Two(&'a [u8], &'a [u8]),
+    List(List<'a>),
+    Pairs(Pairs<'a>),
+}
+
+fn named<'a>(command: &Command<'a>) -> Named<'a> {
+    use Command as C;
+    match *command {
+        C::Get { key }
+        | C::Set { key, .. }
+        | C::SetNx { key, .. }
+        | C::GetDel { key }
+        | C::GetEx { key, .. }
+        | C::Append { key, .. }
+        | C::StrLen { key }
+        | C::GetRange { key, .. }
+        | C::SetRange { key, .. }
+        | C::IncrBy { key, .. }
+        | C::IncrByFloat { key, .. }
+        | C::Expire { key, .. }
+        | C::Ttl { key }
+        | C::PTtl { key }
+        | C::ExpireTime { key }
+        | C::PExpireTime { key }
+        | C::Persist { key }
+        | C::Type { key }
+        | C::Object { key, .. }
+        | C::MemoryUsage { key } => Named::One(key),
+        C::Rename { from, to } | C::RenameNx { from, to } | C::Copy { from, to, .. } => {
+            Named::Two(from, to)
+        }
+        C::MGet { keys } | C::Del { keys } | C::Exists { keys } | C::Touch { keys } => {
+            Named::List(keys)
+        }
+        C::Watch { keys } => Named::List(keys),
+        C::MSet { pairs } | C::MSetNx { pairs } => Named::Pairs(pairs),
+        _ => Named::Nothing,
     }
 }
 
@@ -179,7 +252,10 @@ pub fn access(command: &Command<'_>) -> Access {
 enum Stop<'a> {
     /// The error's text, its code included.
     Refused(Cow<'static, str>),
-    NeedValues(Vec<&'a [u8]>),
+    NeedValue {
+        key: &'a [u8],
+        others: Vec<&'a [u8]>,
+    },
 }
 
 type Evaluated<'a> = Result<Reply, Stop<'a>>;
@@ -188,8 +264,8 @@ type Evaluated<'a> = Result<Reply, Stop<'a>>;
 struct Evaluation<'v, 'a> {
     view: &'v dyn View,
     now_ms: u64,
-    reads: Vec<(&'a [u8], u64)>,
-    writes: Vec<Write<'a>>,
+    reads: Vec<&'a [u8]>,
+    writes: Vec<BorrowedWrite<'a>>,
 }
 
 /// A key that is there.
@@ -260,21 +336,17 @@ impl<'v, 'a> Evaluation<'v, 'a> {
 
     /// Looks at a key, without its bytes.
     fn look(&mut self, key: &'a [u8]) -> Option<Present<'v>> {
-        let (version, expires_at_ms, bytes) = match self.view.get(key) {
-            Seen::Absent => {
-                self.reads.push((key, 0));
-                return None;
+        self.reads.push(key);
+        let (expires_at_ms, bytes) = match self.view.get(key) {
+            Seen::Absent => return None,
+            Seen::Present { expires_at_ms, value, .. } => {
+                (expires_at_ms, PresentBytes::Here(value))
             }
-            Seen::Present { version, expires_at_ms, value } => {
-                (version, expires_at_ms, PresentBytes::Here(value))
-            }
-            Seen::PresentElsewhere { version, expires_at_ms, size } => {
-                (version, expires_at_ms, PresentBytes::Elsewhere { size: size as usize })
+            Seen::PresentElsewhere { expires_at_ms, size, .. } => {
+                (expires_at_ms, PresentBytes::Elsewhere { size: size as usize })
             }
         };
-        assert!(version != 0, "0 means absent wherever versions are compared");
         let expired = expires_at_ms != 0 && expires_at_ms <= self.now_ms;
-        self.reads.push((key, if expired { 0 } else { version }));
         (!expired).then_some(Present { expires_at_ms, bytes })
     }
 
@@ -285,7 +357,7 @@ impl<'v, 'a> Evaluation<'v, 'a> {
             Some(Present { expires_at_ms, bytes: PresentBytes::Here(value) }) => {
                 Ok(Some(Held { expires_at_ms, value }))
             }
-            Some(_) => Err(Stop::NeedValues(vec![key])),
+            Some(_) => Err(Stop::NeedValue { key, others: Vec::new() }),
         }
     }
 

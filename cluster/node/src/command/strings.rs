@@ -1,12 +1,13 @@
 //! Commands on values.
 
+use evenkeel_engine::limits::VALUE_SIZE_MAX;
 use evenkeel_wire::arguments::{List, Pairs};
 use evenkeel_wire::command::{Expiry, SetCondition, SetOptions};
 use evenkeel_wire::number::parse_integer;
 use evenkeel_wire::reply::Reply;
 
 use super::number;
-use super::{Evaluated, Evaluation, Held, PresentBytes, Stop, VALUE_SIZE_MAX, refused};
+use super::{Evaluated, Evaluation, Held, PresentBytes, Stop, refused};
 
 impl<'a> Evaluation<'_, 'a> {
     pub(super) fn get(&mut self, key: &'a [u8]) -> Evaluated<'a> {
@@ -155,7 +156,12 @@ impl<'a> Evaluation<'_, 'a> {
                 None => replies.push(Reply::Null),
             }
         }
-        if needed.is_empty() { Ok(Reply::Array(replies)) } else { Err(Stop::NeedValues(needed)) }
+        needed.sort_unstable();
+        needed.dedup();
+        match needed.pop() {
+            None => Ok(Reply::Array(replies)),
+            Some(key) => Err(Stop::NeedValue { key, others: needed }),
+        }
     }
 
     pub(super) fn m_set(&mut self, pairs: Pairs<'a>) -> Evaluated<'a> {
