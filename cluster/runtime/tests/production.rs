@@ -4,14 +4,16 @@
 
 use std::cell::Cell;
 use std::future::pending;
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use evenkeel_runtime::net::{TcpListener, TcpReader, TcpStream, TcpWriter};
 use evenkeel_runtime::{
-    Either, Elapsed, block_on, clock, either, random_u64, sleep, spawn, timeout, yield_now,
+    Either, Elapsed, block_on, clock, either, process, random_u64, sleep, spawn, timeout, yield_now,
 };
 
 #[test]
@@ -137,6 +139,52 @@ fn clocks_and_randomness_are_the_machines() {
     assert!(1_700_000_000_000 < clock::wall_ms());
     assert!(clock::monotonic_us() <= clock::monotonic_us());
     assert_ne!(random_u64(), random_u64());
+}
+
+/// Set in a child process, which is there to end.
+const CHILD: &str = "EVENKEEL_RUNTIME_TEST_CHILD";
+
+fn is_child() -> bool {
+    std::env::var_os(CHILD).is_some()
+}
+
+/// This very test, run again in a process of its own.
+fn start_child(test: &str) -> Child {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", test, "--nocapture"]).env(CHILD, "1");
+    command.stdout(Stdio::piped()).spawn().unwrap()
+}
+
+#[test]
+fn a_process_that_fails_ends_with_code_70() {
+    if is_child() {
+        process::fail_now("the disk is gone".into());
+    }
+    let status = start_child("a_process_that_fails_ends_with_code_70").wait().unwrap();
+    assert_eq!(status.code(), Some(70));
+}
+
+#[test]
+fn both_polite_signals_are_heard() {
+    if is_child() {
+        block_on(async {
+            // The handlers are in place once it has been polled.
+            either(process::terminated(), async {
+                println!("ready");
+                pending::<()>().await;
+            })
+            .await;
+        });
+        std::process::exit(42);
+    }
+    for signal in ["-TERM", "-INT"] {
+        let mut child = start_child("both_polite_signals_are_heard");
+        let output = BufReader::new(child.stdout.take().unwrap());
+        assert!(output.lines().any(|line| line.unwrap().contains("ready")));
+        let sent = Command::new("kill").args([signal, &child.id().to_string()]).status();
+        assert!(sent.unwrap().success());
+        assert_eq!(child.wait().unwrap().code(), Some(42));
+    }
 }
 
 async fn start_echo() -> (SocketAddr, evenkeel_runtime::Task<usize>) {

@@ -1,5 +1,6 @@
 //! The simulated ground, and the weather it can make.
 #![cfg(madsim)]
+#![expect(clippy::print_stdout, reason = "a failed run tells its last events")]
 #![expect(clippy::unwrap_used, reason = "in a test an error is a failure, also in a helper")]
 
 use std::cell::Cell;
@@ -225,6 +226,8 @@ fn destructors_of_a_killed_node_send_nothing() {
         let hour = Duration::from_secs(3600);
         timeout(hour, reader.read(&mut BytesMut::new())).await.unwrap_err();
         assert_eq!(sends_by(echo), sent);
+        // Nor has the dead node's listener taken its successor's with it.
+        connect().await;
     });
 }
 

@@ -20,6 +20,8 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
 }
 
 /// Starts `future` on this thread. It runs until it is done, whether or not its `Task` is kept.
+/// A panic in it ends the process in release builds (`panic = "abort"`); in others it reaches
+/// whoever awaits the task.
 pub fn spawn<F: Future + 'static>(future: F) -> Task<F::Output> {
     Task { handle: tokio::task::spawn_local(future) }
 }

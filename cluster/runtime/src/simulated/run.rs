@@ -9,7 +9,7 @@ use madsim::Config;
 use madsim::runtime::Runtime;
 
 use super::record::{self, Event};
-use super::world;
+use super::world::{self, world};
 
 /// What is left of a run.
 #[derive(Debug)]
@@ -23,6 +23,11 @@ pub struct Run<T> {
     pub counts: BTreeMap<&'static str, u64>,
     /// The last events, oldest first; at most 4,096.
     pub recent: Vec<Event>,
+}
+
+/// The seed of this run, for streams of one's own.
+pub fn seed() -> u64 {
+    world().seed
 }
 
 /// Runs `main` as the supervisor of a new world, in a new host thread (std's hash maps are seeded

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use crate::simulated::nodes::ProcessFailed;
 
 /// Starts `future` on this node. It runs until it is done, whether or not its `Task` is kept.
+/// A panic in it ends the run.
 pub fn spawn<F: Future + 'static>(future: F) -> Task<F::Output> {
     Task { handle: madsim::task::spawn_local(contained(future)) }
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::connection::{Load, Shipment, Socket};
 use super::routes::backoff_ns;
 use super::{End, Network, schedule_delivery, wake};
+use crate::simulated::record::RollingHash;
 use crate::simulated::world::World;
 
 /// How long TCP keeps trying before it gives a connection up, in nanoseconds. (Linux:
@@ -28,11 +29,8 @@ impl Network {
                 schedule_delivery(world, end, head.arrival_ns);
                 break;
             }
-            if self.routes.is_blocked(from, to) || !world.node(to).host_answers() {
-                self.stall(world, end);
-                break;
-            }
-            if self.is_unanswerable(end) {
+            let lost = self.routes.is_blocked(from, to) || !world.node(to).host_answers();
+            if lost || self.is_unanswerable(end) {
                 self.stall(world, end);
                 break;
             }
@@ -147,7 +145,12 @@ struct Arrival<'a> {
 impl fmt::Display for Departure<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Departure { end, load, arrival_ns } = self;
-        write!(formatter, "{end} {load} arrives {arrival_ns}")
+        write!(formatter, "{end} {load} arrives {arrival_ns}")?;
+        // So that the event hash covers every byte sent.
+        match load {
+            Load::Data(bytes) => write!(formatter, " digest {:08x}", digest(bytes)),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -169,16 +172,15 @@ impl fmt::Display for Load {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Load::Accepted => formatter.write_str("accepted"),
-            Load::Data(bytes) => write!(formatter, "{} bytes {:08x}", bytes.len(), digest(bytes)),
+            Load::Data(bytes) => write!(formatter, "{} bytes", bytes.len()),
             Load::End => formatter.write_str("end"),
             Load::Reset => formatter.write_str("reset"),
         }
     }
 }
 
-/// So that the event hash covers every byte sent.
 fn digest(bytes: &Bytes) -> u32 {
-    let mut hash = crate::simulated::record::RollingHash::default();
+    let mut hash = RollingHash::default();
     hash.add_bytes(bytes);
     hash.value() as u32
 }
