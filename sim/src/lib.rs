@@ -6,6 +6,9 @@
 
 pub mod checker;
 pub mod disk;
+pub mod fault;
 pub mod history;
+pub mod ledger;
 pub mod model;
+pub mod plan;
 pub mod random;

@@ -1,0 +1,237 @@
+//! What may befall a cluster, in words that a person can read and a run can replay.
+#![expect(missing_docs, reason = "the sentence of a variant explains its fields")]
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::disk::platter::{Rot, Tearing};
+
+/// A node by its number, from 0; people read "node-1".
+pub type NodeIndex = usize;
+
+/// How a node's life ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Death {
+    /// The process is killed; what it wrote is the kernel's.
+    Process,
+    /// The machine loses power, and this is what its disk makes of it.
+    Power(Tearing),
+}
+
+/// What a link does, beyond an ordinary local network; chances are per write, out of a million.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LinkWeather {
+    /// Added to each way, in microseconds.
+    pub latency_us: u64,
+    /// How often it takes much longer.
+    pub tail_ppm: u32,
+    /// How much longer, in microseconds.
+    pub tail_us: u64,
+    /// Packets lost; TCP sends them again.
+    pub loss_ppm: u32,
+    /// Peers' frames that arrive twice.
+    pub duplicate_ppm: u32,
+    /// Peers' frames with a bit turned over.
+    pub corrupt_ppm: u32,
+    /// Writes that reset the connection instead.
+    pub reset_ppm: u32,
+    /// Writes that arrive in pieces.
+    pub fragment_ppm: u32,
+    /// 0 for no limit.
+    pub bytes_per_second: u64,
+}
+
+/// Who is cut off from whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cut {
+    /// These on one side, the others on the other.
+    Halves(Vec<NodeIndex>),
+    /// What this node sends is lost, what is sent to it arrives.
+    Mute(NodeIndex),
+    /// What is sent to this node is lost, what it sends arrives.
+    Deaf(NodeIndex),
+    /// Nobody hears anybody, but all hear this node.
+    Bridge(NodeIndex),
+    /// These two do not hear each other.
+    Pair(NodeIndex, NodeIndex),
+}
+
+/// One thing that goes wrong. Those with a time end by themselves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// Ends one life; the next begins after this time, and ends at once if `again` says so: a crash
+    /// during recovery.
+    Kill { node: NodeIndex, death: Death, down: Duration, again: Option<Duration> },
+    /// Whoever leads the first shard.
+    KillLeader { death: Death, down: Duration },
+    /// All at once.
+    KillAll { tearing: Tearing, down: Duration },
+    /// Stands still, as under SIGSTOP; its clocks go on.
+    Pause { node: NodeIndex, lasts: Duration },
+    /// Whoever leads the first shard stands still.
+    PauseLeader { lasts: Duration },
+    /// Is asked to end, politely, and starts again.
+    Terminate { node: NodeIndex, down: Duration },
+    /// Loses its disk, and comes back with an empty one.
+    Wipe { node: NodeIndex, down: Duration },
+    /// The network falls apart.
+    Partition { cut: Cut, lasts: Duration },
+    /// The leader of the first shard is cut off from its peers, not from its clients.
+    IsolateLeader { lasts: Duration },
+    /// Every link gets worse.
+    Network { weather: LinkWeather, lasts: Duration },
+    /// Every connection between two nodes is reset.
+    Reset { left: NodeIndex, right: NodeIndex },
+    /// The wall clock moves, in milliseconds.
+    ClockJump { node: NodeIndex, by_ms: i64 },
+    /// The oscillator runs fast or slow.
+    ClockDrift { node: NodeIndex, ppm: i32 },
+    /// The wall clock stands.
+    ClockFreeze { node: NodeIndex, lasts: Duration },
+    /// The disk takes so many times as long.
+    DiskSlow { node: NodeIndex, times: u32, lasts: Duration },
+    /// The disk answers after this only.
+    DiskStall { node: NodeIndex, stall: Duration, lasts: Duration },
+    /// Reads, writes, flushes fail, each so many times out of a million; a node then ends itself.
+    DiskErrors { node: NodeIndex, read_ppm: u32, write_ppm: u32, flush_ppm: u32, lasts: Duration },
+    /// No new areas.
+    DiskFull { node: NodeIndex, lasts: Duration },
+    /// Sectors go bad at rest.
+    Rot { node: NodeIndex, rot: Rot, sectors: u32 },
+}
+
+impl Fault {
+    /// Which family it belongs to, for counting.
+    pub fn family(&self) -> &'static str {
+        match self {
+            Fault::Kill { death: Death::Process, again: None, .. } => "kill",
+            Fault::Kill { death: Death::Power(_), again: None, .. } => "power-cut",
+            Fault::Kill { again: Some(_), .. } => "crash-in-recovery",
+            Fault::KillLeader { .. } => "kill-leader",
+            Fault::KillAll { .. } => "kill-all",
+            Fault::Pause { .. } => "pause",
+            Fault::PauseLeader { .. } => "pause-leader",
+            Fault::Terminate { .. } => "terminate",
+            Fault::Wipe { .. } => "wipe",
+            Fault::Partition { cut: Cut::Halves(_), .. } => "partition",
+            Fault::Partition { cut: Cut::Mute(_) | Cut::Deaf(_), .. } => "one-way",
+            Fault::Partition { cut: Cut::Bridge(_), .. } => "bridge",
+            Fault::Partition { cut: Cut::Pair(..), .. } => "pair",
+            Fault::IsolateLeader { .. } => "isolate-leader",
+            Fault::Network { .. } => "network",
+            Fault::Reset { .. } => "reset",
+            Fault::ClockJump { .. } => "clock-jump",
+            Fault::ClockDrift { .. } => "clock-drift",
+            Fault::ClockFreeze { .. } => "clock-freeze",
+            Fault::DiskSlow { .. } => "disk-slow",
+            Fault::DiskStall { .. } => "disk-stall",
+            Fault::DiskErrors { .. } => "disk-errors",
+            Fault::DiskFull { .. } => "disk-full",
+            Fault::Rot { .. } => "rot",
+        }
+    }
+}
+
+/// The name people read.
+pub fn node_name(node: NodeIndex) -> String {
+    format!("node-{}", node + 1)
+}
+
+impl fmt::Display for Death {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Death::Process => write!(formatter, "kill -9"),
+            Death::Power(tearing) => write!(formatter, "power cut ({tearing:?})"),
+        }
+    }
+}
+
+impl fmt::Display for Cut {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cut::Halves(side) => {
+                let names: Vec<String> = side.iter().map(|&node| node_name(node)).collect();
+                write!(formatter, "cut {} off", names.join(", "))
+            }
+            Cut::Mute(node) => write!(formatter, "lose what {} sends", node_name(*node)),
+            Cut::Deaf(node) => write!(formatter, "lose what is sent to {}", node_name(*node)),
+            Cut::Bridge(node) => write!(formatter, "only {} hears and is heard", node_name(*node)),
+            Cut::Pair(left, right) => {
+                write!(formatter, "cut between {} and {}", node_name(*left), node_name(*right))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Kill { node, death, down, again } => {
+                write!(formatter, "{death} of {}, down for {down:?}", node_name(*node))?;
+                again.map_or(Ok(()), |after| write!(formatter, ", again {after:?} after its start"))
+            }
+            Fault::KillLeader { death, down } => {
+                write!(formatter, "{death} of the leader, down for {down:?}")
+            }
+            Fault::KillAll { tearing, down } => {
+                write!(formatter, "power cut of all nodes ({tearing:?}), down for {down:?}")
+            }
+            Fault::Pause { node, lasts } => {
+                write!(formatter, "pause {} for {lasts:?}", node_name(*node))
+            }
+            Fault::PauseLeader { lasts } => write!(formatter, "pause the leader for {lasts:?}"),
+            Fault::Terminate { node, down } => {
+                write!(formatter, "SIGTERM to {}, down for {down:?}", node_name(*node))
+            }
+            Fault::Wipe { node, down } => {
+                write!(formatter, "new, empty disk for {}, down for {down:?}", node_name(*node))
+            }
+            Fault::Partition { cut, lasts } => write!(formatter, "{cut} for {lasts:?}"),
+            Fault::IsolateLeader { lasts } => {
+                write!(formatter, "cut the leader off from its peers for {lasts:?}")
+            }
+            Fault::Network { weather, lasts } => write!(formatter, "{weather:?} for {lasts:?}"),
+            Fault::Reset { left, right } => {
+                let (left, right) = (node_name(*left), node_name(*right));
+                write!(formatter, "reset all connections between {left} and {right}")
+            }
+            other => other.write_local(formatter),
+        }
+    }
+}
+
+impl Fault {
+    /// Those of clocks and disks.
+    fn write_local(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::ClockJump { node, by_ms } => {
+                write!(formatter, "wall clock of {} jumps by {by_ms} ms", node_name(*node))
+            }
+            Fault::ClockDrift { node, ppm } => {
+                write!(formatter, "clock of {} drifts by {ppm} ppm", node_name(*node))
+            }
+            Fault::ClockFreeze { node, lasts } => {
+                write!(formatter, "wall clock of {} stands for {lasts:?}", node_name(*node))
+            }
+            Fault::DiskSlow { node, times, lasts } => {
+                write!(formatter, "disk of {} {times} times slower for {lasts:?}", node_name(*node))
+            }
+            Fault::DiskStall { node, stall, lasts } => {
+                write!(formatter, "disk of {} stalls by {stall:?} for {lasts:?}", node_name(*node))
+            }
+            Fault::DiskErrors { node, read_ppm, write_ppm, flush_ppm, lasts } => write!(
+                formatter,
+                "disk of {} fails for {lasts:?} (of a million: {read_ppm} reads, {write_ppm} \
+                 writes, {flush_ppm} flushes)",
+                node_name(*node)
+            ),
+            Fault::DiskFull { node, lasts } => {
+                write!(formatter, "disk of {} is full for {lasts:?}", node_name(*node))
+            }
+            Fault::Rot { node, rot, sectors } => {
+                write!(formatter, "{sectors} sectors of {} go bad ({rot:?})", node_name(*node))
+            }
+            _ => unreachable!("the others are written by their own arms"),
+        }
+    }
+}

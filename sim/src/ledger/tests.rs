@@ -1,0 +1,55 @@
+use super::{Ledger, Outcome};
+use crate::model::{Action, Answer};
+
+fn answered(ledger: &mut Ledger, action: Action, answer: Answer) {
+    let id = ledger.invoke(1_000_000, 1, 0, vec![(0, action)]);
+    ledger.end(2_000_000, id, Outcome::Answered(vec![answer]));
+}
+
+fn holds(value: &str) -> Answer {
+    Answer::Holds(Some(value.into()))
+}
+
+/// Goal: the ledger tells a loss from a disorder. Method: the same wrong read, once at the end.
+#[test]
+fn a_loss_is_called_durability() {
+    for is_final in [false, true] {
+        let mut ledger = Ledger::default();
+        answered(&mut ledger, Action::Set("a.".into()), Answer::Done);
+        answered(&mut ledger, Action::Set("b.".into()), Answer::Done);
+        if is_final {
+            ledger.begin_final_reads();
+        }
+        answered(&mut ledger, Action::Get, holds("a."));
+        let breach = ledger.judge(1, 1).unwrap_err();
+        assert_eq!(breach.oracle, if is_final { "durability" } else { "linearizability" });
+        assert_eq!(breach.lines.len(), 3, "{breach:#?}");
+        assert!(breach.lines[2].contains("0.001..    0.002s  client 1  object 0  get x -> a."));
+    }
+}
+
+/// Goal: what ended without an answer may land or not; what was refused may not. Method: read it.
+#[test]
+fn unknown_may_land_and_refused_may_not() {
+    for (outcome, is_right) in [
+        (Outcome::Unknown("timed out".to_owned()), true),
+        (Outcome::Refused("READONLY".to_owned()), false),
+    ] {
+        let mut ledger = Ledger::default();
+        let id = ledger.invoke(0, 1, 0, vec![(0, Action::Set("a.".into()))]);
+        ledger.end(1, id, outcome);
+        answered(&mut ledger, Action::Get, holds("a."));
+        assert_eq!(ledger.judge(1, 1).is_ok(), is_right);
+    }
+}
+
+/// Goal: the canary is noticed. Method: falsify a right ledger.
+#[test]
+fn a_falsified_answer_is_noticed() {
+    let mut ledger = Ledger::default();
+    answered(&mut ledger, Action::Set("a.".into()), Answer::Done);
+    answered(&mut ledger, Action::Get, holds("a."));
+    assert_eq!(ledger.judge(1, 1), Ok(()));
+    ledger.falsify();
+    assert!(ledger.judge(1, 1).is_err());
+}
