@@ -9,5 +9,7 @@ extern crate alloc;
 
 pub mod consensus;
 pub mod paxos;
+pub mod placement;
 
 pub mod bugs;
+mod scramble;

@@ -44,6 +44,7 @@ use crate::consensus::{
     Ballot, Configuration, Consensus, Effect, Entry, HardState, Input, Message, Micros, Recovered,
     Refusal, ReplicaId, Role, Slot, SnapshotMark, Status, Token,
 };
+use crate::scramble::scramble;
 
 /// A Multi-Paxos replica. See the module's page.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -349,12 +350,4 @@ impl Consensus for Paxos {
             progress,
         }
     }
-}
-
-/// SplitMix64's output function (Steele, Lea & Flood 2014): neighbouring inputs, unrelated outputs.
-fn scramble(value: u64) -> u64 {
-    let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    value ^ (value >> 31)
 }

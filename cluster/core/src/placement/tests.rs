@@ -1,0 +1,238 @@
+use alloc::format;
+use alloc::string::ToString;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use super::slots::{SLOT_COUNT, slot};
+use super::{MapCommand, MapError, NodeInfo, PlacementMap};
+use crate::consensus::{Configuration, ReplicaId};
+
+#[test]
+fn keys_hash_as_in_redis_cluster() {
+    // From `CLUSTER KEYSLOT` of Redis 7.
+    for (key, expected) in [
+        ("", 0),
+        ("foo", 12_182),
+        ("bar", 5_061),
+        ("hello", 866),
+        ("123456789", 0x31c3),
+        ("{user1000}.following", 3_443),
+        ("{user1000}.followers", 3_443),
+        ("foo{}{bar}", 8_363),
+        ("foo{{bar}}zap", 4_015),
+        ("foo{bar}{zap}", 5_061),
+        ("{", slot(b"{")),
+    ] {
+        assert_eq!(slot(key.as_bytes()), expected, "{key}");
+    }
+}
+
+#[test]
+fn every_slot_is_in_exactly_one_shard() {
+    for shard_count in [1, 2, 3, 64, 100, 16_383, 16_384] {
+        let map = PlacementMap::initial(nodes(3), shard_count).unwrap();
+        let mut next = 0;
+        for shard in 0..shard_count {
+            let slots = map.slots_of(shard);
+            assert_eq!(slots.start, next, "{shard_count} shards");
+            assert!(slots.clone().all(|slot| map.shard_of(slot) == shard));
+            next = slots.end;
+        }
+        assert_eq!(next, SLOT_COUNT);
+    }
+}
+
+#[test]
+fn up_to_three_nodes_all_vote_and_of_more_the_shares_are_even() {
+    for count in 1..=3 {
+        let map = PlacementMap::initial(nodes(count), 64).unwrap();
+        assert!(map.shards().iter().all(|shard| shard.voters.voters.len() == count as usize));
+    }
+    let map = PlacementMap::initial(nodes(5), 1_024).unwrap();
+    for node in map.nodes() {
+        let shards = map.shards().iter().filter(|shard| shard.voters.contains(node.replica));
+        let count = shards.count();
+        let even = 1_024 * 3 / 5;
+        assert!(even * 9 / 10 < count && count < even * 11 / 10, "{} has {count}", node.name);
+    }
+}
+
+#[test]
+fn a_node_that_lost_its_disk_takes_its_old_place() {
+    let mut map = PlacementMap::initial(nodes(5), 64).unwrap();
+    let before: Vec<bool> = voting(&map, ReplicaId(2));
+    let command = MapCommand::ReplaceNode {
+        name: "node-2".to_string(),
+        old: ReplicaId(2),
+        new: ReplicaId(77),
+        peer_address: address(9_000),
+        client_address: address(9_001),
+    };
+    map.apply(&command).unwrap();
+    assert_eq!(map.epoch(), 2);
+    assert_eq!(map.node(ReplicaId(2)), None);
+    assert_eq!(map.node_named("node-2").unwrap().replica, ReplicaId(77));
+    assert_eq!(voting(&map, ReplicaId(77)), before);
+
+    // Twice is once too often: the old replica is not there any more.
+    let error = map.apply(&command).unwrap_err();
+    assert_eq!(error.to_string(), "no node `node-2` with identity 0000000000000002 is in the map");
+    assert_eq!(map.epoch(), 2);
+}
+
+#[test]
+fn a_refused_change_changes_nothing() {
+    let map = PlacementMap::initial(nodes(3), 4).unwrap();
+    let voters =
+        |ids: &[u64]| Configuration { voters: ids.iter().map(|&id| ReplicaId(id)).collect() };
+    for (command, error) in [
+        (MapCommand::SetVoters { shard: 4, voters: voters(&[1]) }, MapError::UnknownShard(4)),
+        (
+            MapCommand::SetVoters { shard: 0, voters: voters(&[1, 9]) },
+            MapError::UnknownNode(ReplicaId(9)),
+        ),
+        (
+            MapCommand::SetVoters { shard: 0, voters: voters(&[]) },
+            MapError::Count { what: "voters of a shard", count: 0, max: 9 },
+        ),
+        (
+            MapCommand::SetVoters { shard: 0, voters: voters(&[2, 1]) },
+            MapError::Duplicate("a voter of a shard".to_string()),
+        ),
+        (
+            MapCommand::SetAddresses {
+                node: ReplicaId(9),
+                peer_address: address(1),
+                client_address: address(2),
+            },
+            MapError::UnknownNode(ReplicaId(9)),
+        ),
+        (
+            MapCommand::ReplaceNode {
+                name: "node-1".to_string(),
+                old: ReplicaId(1),
+                new: ReplicaId(2),
+                peer_address: address(1),
+                client_address: address(2),
+            },
+            MapError::Duplicate("node-2".to_string()),
+        ),
+    ] {
+        let mut changed = map.clone();
+        assert_eq!(changed.apply(&command), Err(error), "{command:?}");
+        assert_eq!(changed, map);
+    }
+}
+
+#[test]
+fn voters_and_addresses_change_one_epoch_at_a_time() {
+    let mut map = PlacementMap::initial(nodes(5), 4).unwrap();
+    let voters = Configuration::new(vec![ReplicaId(5), ReplicaId(1)]);
+    map.apply(&MapCommand::SetVoters { shard: 3, voters: voters.clone() }).unwrap();
+    let (peer_address, client_address) = (address(1), address(2));
+    map.apply(&MapCommand::SetAddresses { node: ReplicaId(5), peer_address, client_address })
+        .unwrap();
+    assert_eq!(map.epoch(), 3);
+    assert_eq!(map.shards()[3].voters, voters);
+    assert_eq!(map.node(ReplicaId(5)).unwrap().peer_address, peer_address);
+}
+
+#[test]
+fn maps_and_changes_survive_their_bytes() {
+    for (node_count, shard_count) in [(1, 1), (3, 64), (7, 16_384)] {
+        let map = PlacementMap::initial(nodes(node_count), shard_count).unwrap();
+        assert_eq!(PlacementMap::decode(&map.encode()), Ok(map));
+    }
+    for command in commands() {
+        assert_eq!(MapCommand::decode(&command.encode()), Ok(command));
+    }
+}
+
+/// Goal: no bytes can make the decoder panic, or believe in a map that is not sound.
+/// Method: cut a good map off at every byte, and flip every bit of it; what still decodes must encode
+/// to the very bytes it came from, and must take a change.
+#[test]
+fn hostile_bytes_are_refused_or_are_a_map() {
+    let good = PlacementMap::initial(nodes(3), 5).unwrap().encode();
+    for size in 0..good.len() {
+        let error = PlacementMap::decode(&good[..size]).unwrap_err();
+        assert!(matches!(error, MapError::Malformed { .. }), "{size}: {error}");
+    }
+    for bit in 0..good.len() * 8 {
+        let mut bytes = good.clone();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        if let Ok(mut map) = PlacementMap::decode(&bytes) {
+            assert_eq!(map.encode(), bytes, "bit {bit}");
+            let voters = Configuration::new(vec![map.nodes()[0].replica]);
+            let epoch = map.epoch();
+            map.apply(&MapCommand::SetVoters { shard: 0, voters }).unwrap();
+            assert_eq!(map.epoch(), epoch + 1);
+        }
+    }
+    for command in commands() {
+        let good = command.encode();
+        for size in 0..good.len() {
+            assert!(MapCommand::decode(&good[..size]).is_err());
+        }
+    }
+    let mut longer = good;
+    longer.push(0);
+    assert!(PlacementMap::decode(&longer).is_err(), "bytes after the end");
+}
+
+#[test]
+fn a_map_has_limits() {
+    let error = PlacementMap::initial(Vec::new(), 64).unwrap_err();
+    assert_eq!(error.to_string(), "the map would have 0 nodes; it takes 1 to 1024");
+    let error = PlacementMap::initial(nodes(3), 0).unwrap_err();
+    assert_eq!(error.to_string(), "the map would have 0 shards; it takes 1 to 16384");
+    let mut two = nodes(2);
+    two[1].name = "node-1".to_string();
+    let error = PlacementMap::initial(two, 1).unwrap_err();
+    assert_eq!(error.to_string(), "`node-1` would be in the map twice");
+    let mut unnamed = nodes(1);
+    unnamed[0].name.clear();
+    let error = PlacementMap::initial(unnamed, 1).unwrap_err();
+    assert_eq!(error.to_string(), "`` is no name: a name has 1 to 64 bytes");
+}
+
+fn nodes(count: u64) -> Vec<NodeInfo> {
+    let node = |id: u64| NodeInfo {
+        replica: ReplicaId(id),
+        name: format!("node-{id}"),
+        peer_address: address(8_000 + id as u16),
+        client_address: address(7_000 + id as u16),
+    };
+    (1..=count).map(node).collect()
+}
+
+fn address(port: u16) -> SocketAddr {
+    let ip = if port % 2 == 0 { "127.0.0.1" } else { "::1" };
+    SocketAddr::new(ip.parse().unwrap(), port)
+}
+
+fn voting(map: &PlacementMap, replica: ReplicaId) -> Vec<bool> {
+    map.shards().iter().map(|shard| shard.voters.contains(replica)).collect()
+}
+
+fn commands() -> Vec<MapCommand> {
+    vec![
+        MapCommand::ReplaceNode {
+            name: "node-2".to_string(),
+            old: ReplicaId(2),
+            new: ReplicaId(u64::MAX),
+            peer_address: address(9_000),
+            client_address: address(9_001),
+        },
+        MapCommand::SetAddresses {
+            node: ReplicaId(3),
+            peer_address: address(1),
+            client_address: address(2),
+        },
+        MapCommand::SetVoters {
+            shard: 3,
+            voters: Configuration::new(vec![ReplicaId(1), ReplicaId(3)]),
+        },
+    ]
+}
