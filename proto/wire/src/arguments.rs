@@ -29,25 +29,32 @@ enum Source<'a> {
 }
 
 /// (start, end) of each argument in the source.
-#[derive(Clone)]
-struct Ranges {
+#[derive(Debug, Clone)]
+pub(crate) struct Ranges {
     inline: [(u32, u32); ARGUMENT_COUNT_INLINE],
     heap: Vec<(u32, u32)>,
     count: usize,
 }
 
 impl Ranges {
-    const EMPTY: Ranges =
+    pub(crate) const EMPTY: Ranges =
         Ranges { inline: [(0, 0); ARGUMENT_COUNT_INLINE], heap: Vec::new(), count: 0 };
 
+    /// Both ends are below 4 GiB: `limits` sees to it.
     #[inline]
-    fn push(&mut self, range: (u32, u32)) {
+    pub(crate) fn push(&mut self, start: usize, end: usize) {
+        let range = (start as u32, end as u32);
         if self.count < ARGUMENT_COUNT_INLINE {
             self.inline[self.count] = range;
         } else {
             self.heap.push(range);
         }
         self.count += 1;
+    }
+
+    #[inline]
+    pub(crate) fn count(&self) -> usize {
+        self.count
     }
 
     #[inline]
@@ -63,6 +70,15 @@ impl Ranges {
 }
 
 impl<'a> Arguments<'a> {
+    #[inline]
+    pub(crate) fn from_ranges(buffer: &'a [u8], ranges: Ranges) -> Arguments<'a> {
+        Arguments { source: Source::Buffer(buffer), ranges }
+    }
+
+    pub(crate) fn from_unquoted(bytes: Vec<u8>, ranges: Ranges) -> Arguments<'a> {
+        Arguments { source: Source::Unquoted(bytes), ranges }
+    }
+
     /// A view of slices that lie anywhere.
     pub fn from_slices(slices: &'a [&'a [u8]]) -> Arguments<'a> {
         Arguments { source: Source::Slices(slices), ranges: Ranges::EMPTY }
@@ -107,7 +123,7 @@ impl<'a> Arguments<'a> {
         List { arguments: self, first: first.min(end), end }
     }
 
-    /// Copies every argument: one allocation for the bytes, one for the list.
+    /// Copies every argument; all of them share one piece of memory.
     pub fn keep(&self) -> Vec<Bytes> {
         let size = self.iter().map(<[u8]>::len).sum();
         let mut bytes = Vec::with_capacity(size);

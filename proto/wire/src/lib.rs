@@ -14,3 +14,4 @@ pub mod limits;
 pub mod number;
 pub mod peer;
 pub mod reply;
+pub mod resp;

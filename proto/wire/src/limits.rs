@@ -9,6 +9,9 @@ pub const ARGUMENT_COUNT_MAX: usize = 1024 * 1024;
 /// Bytes of one argument, or of one string in a reply.
 pub const BULK_SIZE_MAX: usize = 8 * 1024 * 1024;
 
+/// Bytes of a key. A key travels in every log entry and stays in memory, whatever becomes of its value.
+pub const KEY_SIZE_MAX: usize = 4 * 1024;
+
 /// Bytes of one whole command.
 pub const COMMAND_SIZE_MAX: usize = 12 * 1024 * 1024;
 
@@ -28,6 +31,7 @@ pub const FRAME_BODY_SIZE_MAX: usize = 16 * 1024 * 1024;
 const FORWARD_OVERHEAD_MAX: usize = 1024;
 
 const _: () = {
+    assert!(KEY_SIZE_MAX <= BULK_SIZE_MAX);
     assert!(BULK_SIZE_MAX <= COMMAND_SIZE_MAX);
     assert!(INLINE_SIZE_MAX <= COMMAND_SIZE_MAX);
     assert!(COMMAND_SIZE_MAX <= u32::MAX as usize, "argument ranges are u32");

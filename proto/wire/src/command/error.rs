@@ -2,6 +2,8 @@
 
 use alloc::string::String;
 
+use crate::limits::KEY_SIZE_MAX;
+
 /// The command was not understood. Nothing was done; `Display` is the reply, its code included.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -42,6 +44,12 @@ pub enum CommandError {
     InvalidExpire {
         /// In lower case.
         command: &'static str,
+    },
+    /// A key longer than `limits::KEY_SIZE_MAX`.
+    #[error("ERR a key is {size} bytes, at most {KEY_SIZE_MAX} are allowed")]
+    KeySize {
+        /// Of the key.
+        size: usize,
     },
     /// `HELLO` with a version we do not speak.
     #[error("NOPROTO unsupported protocol version")]

@@ -14,7 +14,7 @@ pub struct OwnedCommand {
 }
 
 impl OwnedCommand {
-    /// Copies the arguments, with two allocations.
+    /// Copies the arguments, into one piece of memory.
     pub fn new(arguments: &Arguments<'_>) -> OwnedCommand {
         OwnedCommand { arguments: arguments.keep() }
     }
