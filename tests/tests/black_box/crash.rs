@@ -1,0 +1,192 @@
+//! `kill -9` under load, with a ledger of what was acknowledged.
+
+use std::collections::BTreeMap;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::binary::{Folder, command, signal};
+use crate::cluster::{Cluster, wait_until};
+use crate::resp::{Answer, Resp};
+
+const WRITER_COUNT: u64 = 4;
+
+/// What a writer knows of one key: the last number that was acknowledged, and the last one sent.
+/// What lies between is unknown, and may be there or not.
+#[derive(Debug, Clone, Copy, Default)]
+struct Entry {
+    acknowledged: u64,
+    sent: u64,
+}
+
+type Ledger = BTreeMap<String, Entry>;
+
+/// Threads that write growing numbers to keys of their own until told to stop.
+struct Load {
+    stop: Arc<AtomicBool>,
+    writers: Vec<JoinHandle<Ledger>>,
+}
+
+impl Load {
+    /// Writers that connect to any of `ports`, and to the next one when a connection fails.
+    fn start(ports: &[u16]) -> Load {
+        let stop = Arc::new(AtomicBool::new(false));
+        let writers = (0..WRITER_COUNT)
+            .map(|writer| {
+                let (ports, stop) = (ports.to_vec(), Arc::clone(&stop));
+                thread::spawn(move || write_until(writer, &ports, &stop))
+            })
+            .collect();
+        Load { stop, writers }
+    }
+
+    fn stop(self) -> Ledger {
+        self.stop.store(true, Ordering::Relaxed);
+        self.writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect()
+    }
+}
+
+fn write_until(writer: u64, ports: &[u16], stop: &AtomicBool) -> Ledger {
+    let mut ledger = Ledger::new();
+    let mut ports = ports.iter().copied().cycle().skip(writer as usize);
+    let mut connection: Option<Resp> = None;
+    for number in 1.. {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        if connection.is_none() {
+            connection = Resp::connect(ports.next().unwrap()).ok();
+        }
+        let Some(resp) = &mut connection else {
+            thread::sleep(Duration::from_millis(10));
+            continue;
+        };
+        let key = format!("ledger:{writer}:{}", number % 50);
+        let entry = ledger.entry(key.clone()).or_default();
+        entry.sent = number;
+        match resp.call(&[b"SET", key.as_bytes(), number.to_string().as_bytes()]) {
+            Ok(Answer::Simple(text)) if text == "OK" => entry.acknowledged = number,
+            // Refused, or unknown: neither is a promise.
+            Ok(_) => {}
+            Err(_) => connection = None,
+        }
+    }
+    ledger
+}
+
+/// Every key holds the last acknowledged number, or a later one of unknown outcome.
+fn check_ledger(ledger: &Ledger, resp: &mut Resp) {
+    let acknowledged = ledger.values().filter(|entry| entry.acknowledged > 0).count();
+    assert!(acknowledged > 0, "a load that writes nothing shows nothing");
+    for (key, entry) in ledger {
+        let found = match resp.ask(&format!("GET {key}")) {
+            Answer::Bulk(bytes) => String::from_utf8(bytes).unwrap().parse().unwrap(),
+            Answer::Null => 0,
+            other => panic!("GET {key} answered {other:?}"),
+        };
+        let Entry { acknowledged, sent } = *entry;
+        assert!(
+            (acknowledged..=sent).contains(&found),
+            "{key} is {found}; {acknowledged} was acknowledged, {sent} was sent last"
+        );
+    }
+}
+
+/// Waits until a new write through this node is acknowledged; returns how long that took.
+fn until_served(port: u16) -> Duration {
+    let start = Instant::now();
+    wait_until("a write is acknowledged again", || {
+        // One key per shard or so: all shards must serve.
+        Resp::connect(port).is_ok_and(|mut resp| {
+            (0..64).all(|index| {
+                let key = format!("alive:{index}");
+                matches!(resp.call(&[b"SET", key.as_bytes(), b"yes"]), Ok(Answer::Simple(_)))
+            })
+        })
+    });
+    start.elapsed()
+}
+
+#[test]
+fn the_cluster_serves_on_after_kill_9_of_any_node_and_loses_nothing_acknowledged() {
+    // Goal: the promise of the `default` keyspace. Method: writers on all nodes; each node in turn is
+    // killed, the others must serve, the node comes back; at the end every node is asked.
+    let folder = Folder::new();
+    let cluster = Cluster::start(&folder.path, 3);
+    let ports: Vec<u16> = (1..=3).map(|node| cluster.port_of(node)).collect();
+    let load = Load::start(&ports);
+    let mut restarted = Vec::new();
+    for victim in 1..=3 {
+        cluster.kill_node(victim);
+        let survivor = cluster.port_of(victim % 3 + 1);
+        let outage = until_served(survivor);
+        assert!(
+            outage < Duration::from_secs(20),
+            "no service for {outage:?} without node-{victim}"
+        );
+
+        let node = command()
+            .arg("serve")
+            .arg("--config")
+            .arg(cluster.config_of(victim))
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        restarted.push(node.unwrap());
+        until_served(cluster.port_of(victim));
+    }
+    let ledger = load.stop();
+    for node in 1..=3 {
+        check_ledger(&ledger, &mut cluster.connect(node));
+    }
+    for mut node in restarted {
+        signal(node.id(), "TERM");
+        assert_eq!(node.wait().unwrap().code(), Some(0));
+    }
+    drop(cluster);
+}
+
+#[test]
+fn kill_9_of_all_nodes_at_once_loses_nothing_acknowledged() {
+    // Goal: "acknowledged" means on disk. Method: all processes die in the middle of a load; only
+    // the folder is left.
+    let folder = Folder::new();
+    let cluster = Cluster::start(&folder.path, 3);
+    let ports: Vec<u16> = (1..=3).map(|node| cluster.port_of(node)).collect();
+    let load = Load::start(&ports);
+    let mut resp = cluster.connect(1);
+    wait_until("the load is under way", || match resp.ask("DBSIZE") {
+        Answer::Integer(count) => count >= 100,
+        _ => false,
+    });
+    for node in 1..=3 {
+        signal(cluster.node_process_id(node).expect("the node runs"), "KILL");
+    }
+    let ledger = load.stop();
+    drop(cluster);
+
+    let cluster = Cluster::start(&folder.path, 3);
+    check_ledger(&ledger, &mut cluster.connect(2));
+    assert_eq!(cluster.stop().code(), Some(0));
+}
+
+#[test]
+fn one_node_alone_keeps_what_it_acknowledged_through_kill_9() {
+    let folder = Folder::new();
+    let cluster = Cluster::start(&folder.path, 1);
+    let load = Load::start(&[cluster.port]);
+    let mut resp = cluster.connect(1);
+    wait_until("the load is under way", || match resp.ask("DBSIZE") {
+        Answer::Integer(count) => count >= 100,
+        _ => false,
+    });
+    cluster.kill_node(1);
+    let ledger = load.stop();
+    drop(cluster);
+
+    let cluster = Cluster::start(&folder.path, 1);
+    check_ledger(&ledger, &mut cluster.connect(1));
+    assert_eq!(cluster.stop().code(), Some(0));
+}
