@@ -37,6 +37,9 @@ impl Paxos {
             && complete;
         let message = Message::PrePromise { ballot, granted, promised: self.promised };
         effects.push(Effect::Send { to: from, message, after: None });
+        if commit < self.log.base() && self.may_elect(now, self.id, ballot, false) {
+            self.take_care(now, effects);
+        }
     }
 
     pub(super) fn on_prepare(

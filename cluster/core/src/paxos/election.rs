@@ -57,9 +57,21 @@ impl Paxos {
     pub(super) fn ask_for_votes(&mut self, now: Micros, effects: &mut Vec<Effect>) {
         let promised_to_other = now < self.lease_promised_until && self.promised.replica != self.id;
         self.follow(now, None, effects);
-        if promised_to_other || !self.may_stand(now) {
-            return;
+        if !promised_to_other && self.is_voter() && self.may_stand(now) {
+            self.start_pre_vote(now, effects);
         }
+    }
+
+    /// A replica that was voted out may be the last one that knows so: the others lack entries that it
+    /// can no longer report, and wait for it in vain. It leads once more, until they have everything.
+    pub(super) fn take_care(&mut self, now: Micros, effects: &mut Vec<Effect>) {
+        let waits = matches!(self.state, State::Follower { leader: None });
+        if waits && !self.is_voter() && self.may_stand(now) {
+            self.start_pre_vote(now, effects);
+        }
+    }
+
+    fn start_pre_vote(&mut self, now: Micros, effects: &mut Vec<Effect>) {
         let round = self.promised.round.max(self.seen.round) + 1;
         let ballot = Ballot { round, replica: self.id };
         if planted(Bug::RejoiningNodeDeposes) {
@@ -115,10 +127,13 @@ impl Paxos {
         }
     }
 
-    /// A candidate must be a voter, and its disk must answer: its own promise has to get there.
+    /// A candidate's disk must answer: its own promise has to get there.
     pub(super) fn may_stand(&self, now: Micros) -> bool {
-        let votes = self.log.configuration().contains(self.id);
-        votes && !self.flushes.hang(now, self.timing.election_max)
+        !self.flushes.hang(now, self.timing.election_max)
+    }
+
+    pub(super) fn is_voter(&self) -> bool {
+        self.log.configuration().contains(self.id)
     }
 
     /// Phase 1a, once this replica's own promise is durable.
@@ -198,7 +213,7 @@ impl Paxos {
         let State::Candidate(candidacy) = &self.state else { return };
         let needed = self.in_force_for(candidacy);
         let newest = needed.last().expect("some configuration is in force");
-        if !newest.contains(self.id) {
+        if !newest.contains(self.id) && self.is_voter() {
             return self.follow(now, None, effects); // It was voted out and did not know.
         }
         let promised_by = &candidacy.promised_by;

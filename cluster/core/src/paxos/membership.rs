@@ -40,7 +40,7 @@ impl Paxos {
         let voters = self.others();
         let (ballot, commit) = (self.promised, self.log.commit());
         let is_settled = self.log.in_force().len() == 1;
-        let is_voter = self.log.configuration().contains(self.id);
+        let is_voter = self.is_voter();
         let State::Leader(leadership) = &mut self.state else { return };
         let peers = leadership.peers.keys().copied();
         let departed: Vec<ReplicaId> = peers.filter(|peer| !voters.contains(peer)).collect();
@@ -57,7 +57,9 @@ impl Paxos {
             let newcomer = || Progress::new(commit.next(), now);
             leadership.peers.entry(voter).or_insert_with(newcomer);
         }
-        if is_settled && !is_voter && !planted(Bug::RemovedLeaderServesOn) {
+        let serves = leadership.opening <= commit;
+        if is_settled && !is_voter && serves && !planted(Bug::RemovedLeaderServesOn) {
+            self.start_round(now, effects); // So that they know what is chosen before they stand.
             self.hand_over(now, effects);
             self.follow(now, None, effects);
         }
@@ -81,7 +83,9 @@ impl Paxos {
 
     /// Whether proposals are for somebody else, and whom.
     pub(super) fn proposals_go_to(&self) -> Option<Option<ReplicaId>> {
+        let takes_care = !self.is_voter() && self.log.in_force().len() == 1;
         match &self.state {
+            State::Leader(_) if takes_care && !planted(Bug::RemovedLeaderServesOn) => Some(None),
             State::Leader(leadership) => {
                 leadership.transfer.as_ref().map(|transfer| Some(transfer.to))
             }

@@ -95,20 +95,23 @@ impl Progress {
 
     pub(super) fn vouch(&mut self, upto: Slot) {
         self.vouched = self.vouched.max(upto); // Answers may arrive out of order.
-        self.next = self.next.max(self.vouched.next());
+        self.next = self.next.max(upto.next());
         while self.sent.front().is_some_and(|&(slot, _)| slot <= self.vouched) {
             let (_, bytes) = self.sent.pop_front().expect("looked at it just now");
             self.sent_bytes -= bytes;
         }
-        assert!(self.vouched < self.next, "vouched for what was never sent");
+        assert!(upto < self.next, "what it has need not be sent");
     }
 
     /// It has only this much: start over behind it, once per round and place.
+    ///
+    /// That may be less than it has vouched for: after a restart it has the entries, but no longer knows
+    /// whose they are.
     pub(super) fn rewind(&mut self, have: Slot, round: u64) {
         let behind = have.next() < self.next;
         let fresh = self.rewound.is_none_or(|rewound| rewound != (have, round));
         if behind && fresh {
-            self.next = self.vouched.max(have).next();
+            self.next = have.next();
             self.rewound = Some((have, round));
             self.sent.clear();
             self.sent_bytes = 0;
@@ -122,17 +125,18 @@ impl Progress {
         self.vouched_then = self.vouched;
         if self.flow == Flow::Probe {
             self.flow = Flow::Stream;
-            self.next = self.vouched.max(have).next();
+            self.next = have.next();
             return Repair::Resend;
         }
-        if self.flow == Flow::Snapshot || self.next == self.vouched.next() {
+        if self.flow == Flow::Snapshot {
             return Repair::Nothing;
         }
         if have.next() < self.next && have == have_then {
             self.rewind(have, round);
             return Repair::Resend;
         }
-        if self.next <= have.next() && self.vouched == vouched_then {
+        let unvouched = self.vouched.next() < self.next;
+        if unvouched && self.next <= have.next() && self.vouched == vouched_then {
             return Repair::AskForVouch;
         }
         Repair::Nothing

@@ -66,7 +66,7 @@ impl Paxos {
     ) {
         let from_leader = ballot == self.promised && ballot.replica == from;
         let follows = matches!(self.state, State::Follower { .. });
-        if from_leader && follows && self.may_stand(now) {
+        if from_leader && follows && self.is_voter() && self.may_stand(now) {
             // Exactly the next round: by that voters know whose lease was let go.
             let next = Ballot { round: ballot.round + 1, replica: self.id };
             self.stand(now, next, true, effects);
