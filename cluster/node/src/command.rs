@@ -4,28 +4,32 @@
 //! once (a keyspace in memory), or as one log entry with conditions on the `reads`, so that it has an
 //! effect only where it would have had the same one. `evaluate` may be called again at any time.
 //!
-//! Start at `evaluate`; `split` takes apart the commands whose keys live in several shards.
+//! Start at `evaluate`; `scatter` takes apart the commands whose keys live in several shards.
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
 use evenkeel_engine::batch::OPERATION_COUNT_MAX;
 use evenkeel_engine::limits::{KEY_SIZE_MAX, VALUE_SIZE_MAX};
 use evenkeel_wire::arguments::{List, Pairs};
-use evenkeel_wire::command::Command;
-use evenkeel_wire::limits::ARGUMENT_COUNT_MAX;
+use evenkeel_wire::command::{Command, Expiry};
+use evenkeel_wire::limits::{ARGUMENT_COUNT_MAX, FRAME_BODY_SIZE_MAX};
 use evenkeel_wire::reply::Reply;
-
-pub use self::scatter::{Plan, merge, split};
 
 pub mod glob;
 mod keys;
 mod number;
 pub mod scan;
-mod scatter;
+pub mod scatter;
 mod strings;
 
-const _: () = assert!(ARGUMENT_COUNT_MAX <= OPERATION_COUNT_MAX, "one command fits a batch");
+/// What one reply, or one shard's part of it, may be, in bytes.
+pub const REPLY_SIZE_MAX: usize = 15 * 1024 * 1024;
+
+const _: () = {
+    assert!(ARGUMENT_COUNT_MAX <= OPERATION_COUNT_MAX, "one command fits a batch");
+    assert!(VALUE_SIZE_MAX < REPLY_SIZE_MAX, "every value can be read");
+    assert!(REPLY_SIZE_MAX < FRAME_BODY_SIZE_MAX, "a reply from another node fits its frame");
+};
 
 /// What a command may look at.
 pub trait View {
@@ -41,7 +45,7 @@ pub enum Seen<'a> {
     Absent,
     /// There.
     Present {
-        /// The caller's: nothing in here depends on it.
+        /// Comes back in `reads`.
         version: u64,
         /// Unix milliseconds, 0 for never.
         expires_at_ms: u64,
@@ -50,7 +54,7 @@ pub enum Seen<'a> {
     },
     /// There; its bytes are on the SSD.
     PresentElsewhere {
-        /// The caller's: nothing in here depends on it.
+        /// Comes back in `reads`.
         version: u64,
         /// Unix milliseconds, 0 for never.
         expires_at_ms: u64,
@@ -67,59 +71,54 @@ pub enum Outcome<'a> {
         /// For the client.
         reply: Reply,
         /// In this order. Empty if the reply is an error.
-        writes: Vec<BorrowedWrite<'a>>,
-        /// The keys that the reply and the writes depend on. A key may come twice.
-        reads: Vec<&'a [u8]>,
+        writes: Vec<Write<'a>>,
+        /// The keys that the reply and the writes depend on, with their versions in the view; 0 for
+        /// those that are absent or past their deadline. A key may come twice.
+        reads: Vec<(&'a [u8], u64)>,
     },
     /// Evaluate again with a view in which these keys are `Present`, all of them at once.
-    NeedValue {
-        /// It was seen as `PresentElsewhere`.
-        key: &'a [u8],
-        /// So were these, each once: `MGET` needs all its values together.
-        others: Vec<&'a [u8]>,
+    NeedValues {
+        /// Each was seen as `PresentElsewhere`. None comes twice.
+        keys: Vec<&'a [u8]>,
     },
 }
 
 /// One change to one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Write<K = Bytes, V = Bytes> {
+pub enum Write<'a> {
     /// The key has this value and this deadline from now on.
     Put {
         /// At most `KEY_SIZE_MAX` bytes.
-        key: K,
-        /// At most `VALUE_SIZE_MAX` bytes.
-        value: V,
+        key: &'a [u8],
+        /// At most `VALUE_SIZE_MAX` bytes; borrowed from the command where it can be.
+        value: Cow<'a, [u8]>,
         /// Unix milliseconds, 0 for never; later than the evaluation's `now_ms`.
         expires_at_ms: u64,
     },
     /// The key is gone.
     Delete {
-        /// It may have been absent before.
-        key: K,
+        /// It was there.
+        key: &'a [u8],
     },
 }
 
-/// A write that has no copy of what the command has.
-pub type BorrowedWrite<'a> = Write<&'a [u8], Cow<'a, [u8]>>;
-
-impl BorrowedWrite<'_> {
-    /// Copies what is borrowed.
-    pub fn keep(self) -> Write {
-        match self {
-            Write::Put { key, value, expires_at_ms } => {
-                let key = Bytes::copy_from_slice(key);
-                Write::Put { key, value: Bytes::from(value.into_owned()), expires_at_ms }
-            }
-            Write::Delete { key } => Write::Delete { key: Bytes::copy_from_slice(key) },
-        }
-    }
+/// What a command may do to the keys it names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Look.
+    Read,
+    /// Look and change.
+    Write,
+    /// It names no key that `evaluate` could look at.
+    Elsewhere,
 }
 
 /// Evaluates one command on the keys it names. `now_ms` is Unix time; a key whose deadline is at or
 /// before it is absent.
 ///
 /// Redis 7.0's replies, to the letter, but for sizes (see `check_limits`) and for floating point (see
-/// `number`). A command that names no keys gets an error: it is the caller's to answer.
+/// `number`). A command that names no keys gets an error: it is the
+/// caller's to answer.
 ///
 /// Cost: what is in `Outcome`; a plain `SET` copies neither key nor value.
 pub fn evaluate<'a>(command: &Command<'a>, view: &dyn View, now_ms: u64) -> Outcome<'a> {
@@ -134,7 +133,11 @@ pub fn evaluate<'a>(command: &Command<'a>, view: &dyn View, now_ms: u64) -> Outc
         Err(Stop::Refused(text)) => {
             Outcome::Done { reply: Reply::error(text), writes: Vec::new(), reads }
         }
-        Err(Stop::NeedValue { key, others }) => Outcome::NeedValue { key, others },
+        Err(Stop::NeedValues(mut keys)) => {
+            keys.sort_unstable();
+            keys.dedup();
+            Outcome::NeedValues { keys }
+        }
     }
 }
 
@@ -147,7 +150,7 @@ pub fn check_limits(command: &Command<'_>) -> Option<Reply> {
     };
     let long_key = keys(command).map(<[u8]>::len).find(|&size| KEY_SIZE_MAX < size);
     if let Some(size) = long_key {
-        return Some(refusal("key", size, KEY_SIZE_MAX, "KEY_SIZE_MAX"));
+        return Some(refusal("key", size, KEY_SIZE_MAX, "key_size_max"));
     }
     let value_size = match *command {
         Command::Set { value, .. }
@@ -160,7 +163,7 @@ pub fn check_limits(command: &Command<'_>) -> Option<Reply> {
         _ => 0,
     };
     let large = VALUE_SIZE_MAX < value_size;
-    large.then(|| refusal("value", value_size, VALUE_SIZE_MAX, "VALUE_SIZE_MAX"))
+    large.then(|| refusal("value", value_size, VALUE_SIZE_MAX, "value_size_max"))
 }
 
 /// The keys that a command names, as often as it names them; none if it is about a whole keyspace, the
@@ -178,30 +181,42 @@ pub fn keys<'a>(command: &Command<'a>) -> impl Iterator<Item = &'a [u8]> + use<'
     first.into_iter().chain(second).chain(listed).chain(paired)
 }
 
-/// Whether a command may change keys, of its own or of the whole keyspace.
-pub fn is_write(command: &Command<'_>) -> bool {
+/// Whether a command looks at keys, and whether it may change them.
+pub fn access(command: &Command<'_>) -> Access {
     use Command as C;
-    matches!(
-        command,
+    match command {
+        C::GetEx { expiry: Expiry::Keep, .. }
+        | C::Get { .. }
+        | C::StrLen { .. }
+        | C::GetRange { .. }
+        | C::MGet { .. }
+        | C::Exists { .. }
+        | C::Touch { .. }
+        | C::Ttl { .. }
+        | C::PTtl { .. }
+        | C::ExpireTime { .. }
+        | C::PExpireTime { .. }
+        | C::Type { .. }
+        | C::Object { .. }
+        | C::MemoryUsage { .. } => Access::Read,
         C::Set { .. }
-            | C::SetNx { .. }
-            | C::GetDel { .. }
-            | C::GetEx { .. }
-            | C::Append { .. }
-            | C::SetRange { .. }
-            | C::IncrBy { .. }
-            | C::IncrByFloat { .. }
-            | C::MSet { .. }
-            | C::MSetNx { .. }
-            | C::Del { .. }
-            | C::Expire { .. }
-            | C::Persist { .. }
-            | C::Rename { .. }
-            | C::RenameNx { .. }
-            | C::Copy { .. }
-            | C::FlushDb
-            | C::FlushAll
-    )
+        | C::SetNx { .. }
+        | C::GetDel { .. }
+        | C::GetEx { .. }
+        | C::Append { .. }
+        | C::SetRange { .. }
+        | C::IncrBy { .. }
+        | C::IncrByFloat { .. }
+        | C::MSet { .. }
+        | C::MSetNx { .. }
+        | C::Del { .. }
+        | C::Expire { .. }
+        | C::Persist { .. }
+        | C::Rename { .. }
+        | C::RenameNx { .. }
+        | C::Copy { .. } => Access::Write,
+        _ => Access::Elsewhere,
+    }
 }
 
 /// How a command names its keys.
@@ -252,10 +267,7 @@ fn named<'a>(command: &Command<'a>) -> Named<'a> {
 enum Stop<'a> {
     /// The error's text, its code included.
     Refused(Cow<'static, str>),
-    NeedValue {
-        key: &'a [u8],
-        others: Vec<&'a [u8]>,
-    },
+    NeedValues(Vec<&'a [u8]>),
 }
 
 type Evaluated<'a> = Result<Reply, Stop<'a>>;
@@ -264,8 +276,8 @@ type Evaluated<'a> = Result<Reply, Stop<'a>>;
 struct Evaluation<'v, 'a> {
     view: &'v dyn View,
     now_ms: u64,
-    reads: Vec<&'a [u8]>,
-    writes: Vec<BorrowedWrite<'a>>,
+    reads: Vec<(&'a [u8], u64)>,
+    writes: Vec<Write<'a>>,
 }
 
 /// A key that is there.
@@ -336,17 +348,20 @@ impl<'v, 'a> Evaluation<'v, 'a> {
 
     /// Looks at a key, without its bytes.
     fn look(&mut self, key: &'a [u8]) -> Option<Present<'v>> {
-        self.reads.push(key);
-        let (expires_at_ms, bytes) = match self.view.get(key) {
-            Seen::Absent => return None,
-            Seen::Present { expires_at_ms, value, .. } => {
-                (expires_at_ms, PresentBytes::Here(value))
+        let (version, expires_at_ms, bytes) = match self.view.get(key) {
+            Seen::Absent => {
+                self.reads.push((key, 0));
+                return None;
             }
-            Seen::PresentElsewhere { expires_at_ms, size, .. } => {
-                (expires_at_ms, PresentBytes::Elsewhere { size: size as usize })
+            Seen::Present { version, expires_at_ms, value } => {
+                (version, expires_at_ms, PresentBytes::Here(value))
+            }
+            Seen::PresentElsewhere { version, expires_at_ms, size } => {
+                (version, expires_at_ms, PresentBytes::Elsewhere { size: size as usize })
             }
         };
         let expired = expires_at_ms != 0 && expires_at_ms <= self.now_ms;
+        self.reads.push((key, if expired { 0 } else { version }));
         (!expired).then_some(Present { expires_at_ms, bytes })
     }
 
@@ -357,14 +372,17 @@ impl<'v, 'a> Evaluation<'v, 'a> {
             Some(Present { expires_at_ms, bytes: PresentBytes::Here(value) }) => {
                 Ok(Some(Held { expires_at_ms, value }))
             }
-            Some(_) => Err(Stop::NeedValue { key, others: Vec::new() }),
+            Some(_) => Err(Stop::NeedValues(vec![key])),
         }
     }
 
-    /// Writes a value. One whose deadline has passed is as good as deleted.
+    /// Writes a value. One whose deadline has passed is as good as deleted, if there is anything; and
+    /// that depends on what is there.
     fn put(&mut self, key: &'a [u8], value: impl Into<Cow<'a, [u8]>>, expires_at_ms: u64) {
         if expires_at_ms != 0 && expires_at_ms <= self.now_ms {
-            self.writes.push(Write::Delete { key });
+            if self.look(key).is_some() {
+                self.delete(key);
+            }
         } else {
             self.writes.push(Write::Put { key, value: value.into(), expires_at_ms });
         }

@@ -4,11 +4,40 @@
 //! and not across shards. What promises more (`MSETNX`, `RENAME`, `COPY`) is refused across shards.
 
 use std::collections::BTreeMap;
-use std::iter;
 
 use evenkeel_wire::arguments::List;
 use evenkeel_wire::command::{Command, OwnedCommand};
 use evenkeel_wire::reply::Reply;
+
+/// Where a command goes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Split {
+    /// It names no keys: it is about a whole keyspace, the connection or the server.
+    NoKeys,
+    /// To one shard, as it is.
+    One {
+        /// The shard.
+        shard: u32,
+    },
+    /// To several shards, in parts.
+    Many {
+        /// At least two, in the order in which the command first names their keys.
+        parts: Vec<Part>,
+        /// For `merge`.
+        plan: Plan,
+    },
+    /// It would have to be atomic across shards. The error for the client.
+    Refused(Reply),
+}
+
+/// What one shard gets of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// The shard.
+    pub shard: u32,
+    /// The same command with the shard's keys only, in their order.
+    pub command: OwnedCommand,
+}
 
 /// How the parts' replies become one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,49 +50,47 @@ pub enum Plan {
     AllOk,
 }
 
-/// Takes a command apart that names keys of several shards: what each shard gets, in the order in
-/// which the command first names their keys, and how to `merge` the replies.
-///
-/// # Errors
-/// The command promises to be atomic, or has nothing to take apart. The reply is for the client.
-pub fn split(
-    command: &Command<'_>,
-    shard_of: impl Fn(&[u8]) -> u32,
-) -> Result<(Vec<(u32, OwnedCommand)>, Plan), Reply> {
-    let (name, drafts) = match *command {
-        Command::MGet { keys } => ("MGET", scatter_keys(keys, &shard_of)),
-        Command::Del { keys } => ("DEL", scatter_keys(keys, &shard_of)),
-        Command::Exists { keys } => ("EXISTS", scatter_keys(keys, &shard_of)),
-        Command::Touch { keys } => ("TOUCH", scatter_keys(keys, &shard_of)),
-        Command::MSet { pairs } => {
-            let items = pairs.iter().map(|(key, value)| (key, Some(value)));
-            ("MSET", scatter(items, &shard_of))
+/// Says where a command goes. `shard_of` a key must not change meanwhile.
+pub fn split<'a>(command: &Command<'a>, shard_of: impl Fn(&[u8]) -> u32) -> Split {
+    use Command as C;
+    match *command {
+        C::MGet { keys } => scatter(b"MGET", items_of_keys(keys), &shard_of, Plan::Gather),
+        C::Del { keys } => scatter(b"DEL", items_of_keys(keys), &shard_of, |_| Plan::Sum),
+        C::Exists { keys } => scatter(b"EXISTS", items_of_keys(keys), &shard_of, |_| Plan::Sum),
+        C::Touch { keys } => scatter(b"TOUCH", items_of_keys(keys), &shard_of, |_| Plan::Sum),
+        C::MSet { pairs } => {
+            let items = pairs.iter().map(|(key, value)| Item { key, value: Some(value) });
+            scatter(b"MSET", items, &shard_of, |_| Plan::AllOk)
         }
-        Command::MSetNx { .. }
-        | Command::Rename { .. }
-        | Command::RenameNx { .. }
-        | Command::Copy { .. } => {
-            return Err(Reply::error("CROSSSLOT Keys in request don't hash to the same slot"));
+        C::MSetNx { pairs } => together(pairs.iter().map(|(key, _)| key), &shard_of),
+        C::Rename { from, to } | C::RenameNx { from, to } | C::Copy { from, to, .. } => {
+            together([from, to].into_iter(), &shard_of)
         }
-        _ => return Err(Reply::error("ERR this command does not name several keys")),
-    };
-    let part = |draft: &Draft<'_>| {
-        let arguments: Vec<&[u8]> =
-            iter::once(name.as_bytes()).chain(draft.arguments.iter().copied()).collect();
-        (draft.shard, OwnedCommand::of(&arguments))
-    };
-    let parts = drafts.iter().map(part).collect();
-    let plan = match command {
-        Command::MGet { .. } => {
-            Plan::Gather(drafts.into_iter().map(|draft| draft.positions).collect())
-        }
-        Command::MSet { .. } => Plan::AllOk,
-        _ => Plan::Sum,
-    };
-    Ok((parts, plan))
+        C::Get { key }
+        | C::Set { key, .. }
+        | C::SetNx { key, .. }
+        | C::GetDel { key }
+        | C::GetEx { key, .. }
+        | C::Append { key, .. }
+        | C::StrLen { key }
+        | C::GetRange { key, .. }
+        | C::SetRange { key, .. }
+        | C::IncrBy { key, .. }
+        | C::IncrByFloat { key, .. }
+        | C::Expire { key, .. }
+        | C::Ttl { key }
+        | C::PTtl { key }
+        | C::ExpireTime { key }
+        | C::PExpireTime { key }
+        | C::Persist { key }
+        | C::Type { key }
+        | C::Object { key, .. }
+        | C::MemoryUsage { key } => Split::One { shard: shard_of(key) },
+        _ => Split::NoKeys,
+    }
 }
 
-/// Puts the replies of the parts together, in the parts' order. The first error
+/// Puts the replies of `Split::Many` together; `replies` in the order of the parts. The first error
 /// among them is the reply; the other parts may have had their effect.
 ///
 /// # Panics
@@ -80,6 +107,16 @@ pub fn merge(plan: &Plan, replies: Vec<Reply>) -> Reply {
     merged.unwrap_or_else(|| Reply::error("ERR a shard gave a reply of another command"))
 }
 
+/// A key as the command names it, with the value that goes with it.
+struct Item<'a> {
+    key: &'a [u8],
+    value: Option<&'a [u8]>,
+}
+
+fn items_of_keys<'a>(keys: List<'a>) -> impl Iterator<Item = Item<'a>> {
+    keys.iter().map(|key| Item { key, value: None })
+}
+
 /// What one shard gets, while it is being put together.
 struct Draft<'a> {
     shard: u32,
@@ -88,29 +125,51 @@ struct Draft<'a> {
     positions: Vec<u32>,
 }
 
-fn scatter_keys<'a>(keys: List<'a>, shard_of: impl Fn(&[u8]) -> u32) -> Vec<Draft<'a>> {
-    scatter(keys.iter().map(|key| (key, None)), shard_of)
-}
-
-/// Deals keys, with the values that go with them, out to their shards.
 fn scatter<'a>(
-    items: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
-    shard_of: impl Fn(&[u8]) -> u32,
-) -> Vec<Draft<'a>> {
+    name: &'static [u8],
+    items: impl Iterator<Item = Item<'a>>,
+    shard_of: &impl Fn(&[u8]) -> u32,
+    plan: impl Fn(Vec<Vec<u32>>) -> Plan,
+) -> Split {
     let mut drafts: Vec<Draft<'_>> = Vec::new();
     let mut index_of: BTreeMap<u32, usize> = BTreeMap::new();
-    for (position, (key, value)) in items.enumerate() {
-        let shard = shard_of(key);
+    for (position, item) in items.enumerate() {
+        let shard = shard_of(item.key);
         let index = *index_of.entry(shard).or_insert(drafts.len());
         if index == drafts.len() {
-            drafts.push(Draft { shard, arguments: Vec::new(), positions: Vec::new() });
+            drafts.push(Draft { shard, arguments: vec![name], positions: Vec::new() });
         }
         let draft = &mut drafts[index];
-        draft.arguments.push(key);
-        draft.arguments.extend(value);
+        draft.arguments.push(item.key);
+        draft.arguments.extend(item.value);
         draft.positions.push(position as u32);
     }
-    drafts
+    match &drafts[..] {
+        [] => Split::NoKeys,
+        [only] => Split::One { shard: only.shard },
+        _ => {
+            let parts = drafts.iter().map(Draft::part).collect();
+            Split::Many { parts, plan: plan(drafts.into_iter().map(|it| it.positions).collect()) }
+        }
+    }
+}
+
+impl Draft<'_> {
+    fn part(&self) -> Part {
+        Part { shard: self.shard, command: OwnedCommand::of(&self.arguments) }
+    }
+}
+
+fn together<'a>(
+    mut keys: impl Iterator<Item = &'a [u8]>,
+    shard_of: &impl Fn(&[u8]) -> u32,
+) -> Split {
+    let Some(shard) = keys.next().map(shard_of) else { return Split::NoKeys };
+    if keys.all(|key| shard_of(key) == shard) {
+        Split::One { shard }
+    } else {
+        Split::Refused(Reply::error("CROSSSLOT Keys in request don't hash to the same slot"))
+    }
 }
 
 /// `None` if the replies do not have the shape that the parts ask for.

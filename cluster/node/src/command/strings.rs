@@ -7,7 +7,10 @@ use evenkeel_wire::number::parse_integer;
 use evenkeel_wire::reply::Reply;
 
 use super::number;
-use super::{Evaluated, Evaluation, Held, PresentBytes, Stop, refused};
+use super::{Evaluated, Evaluation, Held, PresentBytes, REPLY_SIZE_MAX, Stop, refused};
+
+/// What a reply adds to each value at most, in bytes: its type, its size, two line ends.
+const VALUE_FRAMING_SIZE: usize = 16;
 
 impl<'a> Evaluation<'_, 'a> {
     pub(super) fn get(&mut self, key: &'a [u8]) -> Evaluated<'a> {
@@ -149,19 +152,24 @@ impl<'a> Evaluation<'_, 'a> {
     pub(super) fn m_get(&mut self, keys: List<'a>) -> Evaluated<'a> {
         let mut replies = Vec::with_capacity(keys.count());
         let mut needed = Vec::new();
+        let mut size = 0;
         for key in keys {
-            match self.look(key).map(|present| present.bytes) {
+            let present = self.look(key);
+            // Counted before anything is copied: a large key may be named a million times.
+            size += VALUE_FRAMING_SIZE + present.as_ref().map_or(0, |present| present.size());
+            if REPLY_SIZE_MAX < size {
+                return Err(refused(format!(
+                    "ERR the reply would be more than {REPLY_SIZE_MAX} bytes (`reply_size_max`): ask for \
+                     fewer keys at once"
+                )));
+            }
+            match present.map(|present| present.bytes) {
                 Some(PresentBytes::Here(value)) => replies.push(Reply::bulk(value)),
                 Some(PresentBytes::Elsewhere { .. }) => needed.push(key),
                 None => replies.push(Reply::Null),
             }
         }
-        needed.sort_unstable();
-        needed.dedup();
-        match needed.pop() {
-            None => Ok(Reply::Array(replies)),
-            Some(key) => Err(Stop::NeedValue { key, others: needed }),
-        }
+        if needed.is_empty() { Ok(Reply::Array(replies)) } else { Err(Stop::NeedValues(needed)) }
     }
 
     pub(super) fn m_set(&mut self, pairs: Pairs<'a>) -> Evaluated<'a> {
@@ -200,7 +208,7 @@ fn check_size<'a>(size: usize) -> Result<(), Stop<'a>> {
     }
     Err(refused(format!(
         "ERR string exceeds maximum allowed size: it would be {size} bytes, at most \
-         {VALUE_SIZE_MAX} are allowed (`VALUE_SIZE_MAX`)"
+         {VALUE_SIZE_MAX} are allowed (`value_size_max`)"
     )))
 }
 
