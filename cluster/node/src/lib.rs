@@ -1,8 +1,40 @@
 //! Does: drives the consensus cores, owns the engine, talks to peers.
 //!
-//! Start at `node` for the whole, `api` for what the door sees, `driver` for how effects happen,
-//! `requests` for the way of a command.
+//! Start at `node` for the whole, `api` for what the door sees, `requests` for the way of a command,
+//! `driver` for how effects happen.
 
 pub mod api;
+pub mod bugs;
+mod cache;
+mod chores;
+mod codec;
 pub mod command;
+pub mod config;
+mod driver;
+mod entry;
+pub mod error;
+mod forward;
+mod genesis;
+mod group;
+mod inbound;
+mod lead;
+mod machine;
+mod map;
+mod metrics;
+pub mod node;
+pub mod observe;
 mod order;
+mod origin;
+mod outbox;
+mod peers;
+mod reader;
+mod recovery;
+mod reply;
+mod request;
+pub mod requests;
+mod sessions;
+mod snapshot;
+mod state;
+mod status;
+mod sweep;
+mod views;

@@ -1,0 +1,86 @@
+//! Bugs planted on purpose, at the places where such bugs are made. They exist only with the feature
+//! `planted-bugs`, which only the simulator turns on: it must find every one of them.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// One way in which this crate could be wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Bug {
+    /// `driver`: a message that vouches for a write leaves before the disk has reported it.
+    VouchBeforeFlush = 1,
+    /// `machine`: a repeated write is applied again.
+    RepeatedWriteApplied,
+    /// `machine`: a write takes effect although a key is not what it relied on.
+    ConditionsIgnored,
+    /// `machine`: the session table is left out of snapshots and recovery.
+    SessionsLeftOut,
+    /// `lead`: the reply to a write that changes nothing does not wait for the writes it saw.
+    SpeculativeReply,
+    /// `lead`: any replica answers reads, whether it leads or not.
+    ReadAnywhere,
+    /// `lead`: a leader answers reads without asking whether its lease still holds.
+    LeaseNotChecked,
+    /// `requests`: a write whose outcome is unknown is reported as not done.
+    TimeoutReportedAsFailure,
+    /// `requests`: a write is repeated under a new number.
+    RepeatedUnderNewNumber,
+    /// `genesis`: a node that lost its disk takes up its old identity.
+    OldIdentityReused,
+    /// `snapshot`: a snapshot counts as installed before it is durable.
+    SnapshotBeforeFlush,
+    /// `snapshot`: keys that the snapshot does not have stay.
+    SnapshotKeepsOldKeys,
+    /// `requests`: the reply to a write leaves when it is proposed.
+    ReplyBeforeCommit,
+}
+
+impl Bug {
+    /// All of them.
+    pub const ALL: &'static [Bug] = &[
+        Bug::VouchBeforeFlush,
+        Bug::RepeatedWriteApplied,
+        Bug::ConditionsIgnored,
+        Bug::SessionsLeftOut,
+        Bug::SpeculativeReply,
+        Bug::ReadAnywhere,
+        Bug::LeaseNotChecked,
+        Bug::TimeoutReportedAsFailure,
+        Bug::RepeatedUnderNewNumber,
+        Bug::OldIdentityReused,
+        Bug::SnapshotBeforeFlush,
+        Bug::SnapshotKeepsOldKeys,
+        Bug::ReplyBeforeCommit,
+    ];
+
+    /// As people type it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Bug::VouchBeforeFlush => "vouch-before-flush",
+            Bug::RepeatedWriteApplied => "repeated-write-applied",
+            Bug::ConditionsIgnored => "conditions-ignored",
+            Bug::SessionsLeftOut => "sessions-left-out",
+            Bug::SpeculativeReply => "speculative-reply",
+            Bug::ReadAnywhere => "read-anywhere",
+            Bug::LeaseNotChecked => "lease-not-checked",
+            Bug::TimeoutReportedAsFailure => "timeout-reported-as-failure",
+            Bug::RepeatedUnderNewNumber => "repeated-under-new-number",
+            Bug::OldIdentityReused => "old-identity-reused",
+            Bug::SnapshotBeforeFlush => "snapshot-before-flush",
+            Bug::SnapshotKeepsOldKeys => "snapshot-keeps-old-keys",
+            Bug::ReplyBeforeCommit => "reply-before-commit",
+        }
+    }
+}
+
+static PLANTED: AtomicU32 = AtomicU32::new(0);
+
+/// Plants one bug in this process, or none. Without the feature, nothing.
+pub fn plant(bug: Option<Bug>) {
+    PLANTED.store(bug.map_or(0, |bug| bug as u32), Ordering::Relaxed);
+}
+
+/// Whether this bug is planted. Always `false` without the feature, and then free.
+pub(crate) fn planted(bug: Bug) -> bool {
+    cfg!(feature = "planted-bugs") && PLANTED.load(Ordering::Relaxed) == bug as u32
+}

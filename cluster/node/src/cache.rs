@@ -1,0 +1,167 @@
+//! The `cache` keyspace: this node's memory and nothing else. No log, no peer, no waiting.
+
+use bytes::Bytes;
+use evenkeel_core::placement::slots::{self, SLOT_COUNT};
+use evenkeel_engine::store::{Store, Value};
+use evenkeel_runtime as runtime;
+use evenkeel_wire::command::{Command, Expiry, OwnedCommand, SetOptions, parse};
+use evenkeel_wire::reply::Reply;
+
+use crate::command::{self, Outcome, Seen, View, Write};
+use crate::node::Node;
+use crate::sweep;
+use crate::views::is_over;
+
+/// How many expired keys one turn removes at most.
+const EXPIRED_COUNT_MAX: usize = 1000;
+
+struct CacheView<'a>(&'a Store);
+
+impl View for CacheView<'_> {
+    fn get(&self, key: &[u8]) -> Seen<'_> {
+        match self.0.peek(slots::slot(key), key) {
+            Some(found) => match found.value {
+                Value::Memory(value) => Seen::Present {
+                    version: found.version,
+                    expires_at_ms: found.expires_at_ms,
+                    value,
+                },
+                Value::Log(..) => Seen::Absent, // Nothing of this keyspace is in the log.
+            },
+            None => Seen::Absent,
+        }
+    }
+}
+
+impl Node {
+    pub(crate) fn execute_cache(&self, command: &Command<'_>) -> Reply {
+        let now_ms = runtime::clock::wall_ms();
+        let store = &mut *self.cache.borrow_mut();
+        match *command {
+            Command::Get { key } => {
+                return cached(store, key, now_ms).map_or(Reply::Null, Reply::bulk);
+            }
+            Command::Set { key, value, options } if is_plain(options) => {
+                if store.fits(key.len(), value.len()) {
+                    store.put(slots::slot(key), key, value, self.cache_version(), 0, None);
+                    return Reply::OK;
+                }
+            }
+            _ => (),
+        }
+        self.evaluate_cache(store, command, now_ms)
+    }
+
+    /// The common case without a `Reply` in between: hands the value of a key in `cache` to `take`.
+    pub fn cache_get<T>(&self, key: &[u8], take: impl FnOnce(Option<&[u8]>) -> T) -> T {
+        let now_ms = runtime::clock::wall_ms();
+        take(cached(&mut self.cache.borrow_mut(), key, now_ms))
+    }
+
+    fn evaluate_cache(&self, store: &mut Store, command: &Command<'_>, now_ms: u64) -> Reply {
+        if sweep::is_sweep(command) {
+            return self.sweep_cache(store, command, now_ms);
+        }
+        match command::evaluate(command, &CacheView(store), now_ms) {
+            Outcome::NeedValues { .. } => Reply::error("ERR a value in memory was not in memory"),
+            Outcome::Done { reply, writes, .. } => {
+                let too_large = writes.iter().find_map(|write| match write {
+                    Write::Put { key, value, .. } if !store.fits(key.len(), value.len()) => {
+                        Some(key.len() + value.len())
+                    }
+                    Write::Put { .. } | Write::Delete { .. } => None,
+                });
+                if let Some(size) = too_large {
+                    return Reply::error(format!(
+                        "OOM key and value are {size} bytes, the keyspace `cache` has {} in all \
+                         (`cache.memory`)",
+                        store.memory_bytes_max()
+                    ));
+                }
+                for write in writes {
+                    self.write_cache(store, write);
+                }
+                reply
+            }
+        }
+    }
+
+    fn write_cache(&self, store: &mut Store, write: Write<'_>) {
+        match write {
+            Write::Put { key, value, expires_at_ms } => {
+                let version = self.cache_version();
+                store.put(slots::slot(key), key, &value, version, expires_at_ms, None);
+            }
+            Write::Delete { key } => {
+                store.remove(slots::slot(key), key);
+            }
+        }
+    }
+
+    fn sweep_cache(&self, store: &mut Store, command: &Command<'_>, now_ms: u64) -> Reply {
+        match command {
+            Command::DbSize => Reply::Integer(store.len() as i64),
+            Command::RandomKey => {
+                let key = store.random_key(runtime::random_u64());
+                key.map_or(Reply::Null, |(_, key)| Reply::bulk(key))
+            }
+            Command::FlushDb | Command::FlushAll => {
+                store.clear_slots(0..SLOT_COUNT);
+                Reply::OK
+            }
+            _ => sweep::evaluate(command, store, 0..SLOT_COUNT, now_ms).0,
+        }
+    }
+
+    pub(crate) fn transaction_cache(
+        &self,
+        commands: &[OwnedCommand],
+        watches: &[(Bytes, u64)],
+    ) -> Reply {
+        if watches.iter().any(|(key, version)| self.version_cache(key) != *version) {
+            return Reply::NullArray;
+        }
+        let run = |owned: &OwnedCommand| match parse(&owned.arguments()) {
+            Ok(command) => self.execute_cache(&command),
+            Err(error) => Reply::error(error.to_string()),
+        };
+        Reply::Array(commands.iter().map(run).collect())
+    }
+
+    pub(crate) fn version_cache(&self, key: &[u8]) -> u64 {
+        let now_ms = runtime::clock::wall_ms();
+        match self.cache.borrow().peek(slots::slot(key), key) {
+            Some(found) if is_over(found.expires_at_ms, now_ms) => 0,
+            Some(found) => found.version,
+            None => 0,
+        }
+    }
+
+    pub(crate) fn expire_cache(&self) {
+        let now_ms = runtime::clock::wall_ms();
+        let store = &mut *self.cache.borrow_mut();
+        for _ in 0..EXPIRED_COUNT_MAX {
+            let Some((slot, key)) = store.next_expired(now_ms) else { break };
+            store.remove_expired(slot, &key);
+        }
+    }
+
+    fn cache_version(&self) -> u64 {
+        let version = self.cache_versions.get() + 1;
+        self.cache_versions.set(version);
+        version
+    }
+}
+
+/// Touches the key, and hides it when its time is over.
+fn cached<'a>(store: &'a mut Store, key: &[u8], now_ms: u64) -> Option<&'a [u8]> {
+    let found = store.get(slots::slot(key), key)?;
+    match found.value {
+        Value::Memory(value) if !is_over(found.expires_at_ms, now_ms) => Some(value),
+        Value::Memory(_) | Value::Log(..) => None,
+    }
+}
+
+fn is_plain(options: SetOptions) -> bool {
+    options == SetOptions { condition: None, get: false, expiry: Expiry::default() }
+}

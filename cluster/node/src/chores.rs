@@ -1,0 +1,239 @@
+//! What a node does now and then: expiry, watermarks, and bringing the voters in line with the map.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use evenkeel_core::consensus::{Configuration, Consensus, Input, ReplicaId};
+use evenkeel_core::placement::{MapCommand, PlacementMap};
+use evenkeel_engine::batch::BatchBuilder;
+use evenkeel_runtime as runtime;
+use evenkeel_wire::peer::messages::{Join, JoinReply, MapReply};
+
+use crate::driver::now;
+use crate::entry::{self, SessionStamp, WriteContext};
+use crate::genesis::{MET, placement_voters};
+use crate::group::{PLACEMENT_GROUP, group_of};
+use crate::lead::Attempt;
+use crate::node::{Node, members_of};
+use crate::request::NotHere;
+
+const CHORES_PAUSE: Duration = Duration::from_millis(50);
+/// How many expired keys one turn looks at.
+const EXPIRED_COUNT_MAX: usize = 4096;
+/// How many of them one log entry deletes.
+const EXPIRED_PER_ENTRY_MAX: usize = 256;
+
+impl Node {
+    /// Runs for as long as the node.
+    pub(crate) async fn run_chores(self: Rc<Node>) {
+        loop {
+            runtime::sleep(CHORES_PAUSE).await;
+            self.engine.borrow_mut().tick();
+            self.expire_cache();
+            self.expire_default();
+            if !self.stopping.get() {
+                (0..self.groups.len() as u32).for_each(|group| self.reconcile(group));
+            }
+        }
+    }
+
+    /// Deletes what has expired in the shards this node leads, through the log: a replica must not
+    /// judge by its own clock.
+    fn expire_default(self: &Rc<Node>) {
+        let now_ms = runtime::clock::wall_ms();
+        let mut expired: BTreeMap<u32, Vec<Bytes>> = BTreeMap::new();
+        {
+            let store = self.store.borrow();
+            for (slot, key) in store.expired(now_ms).take(EXPIRED_COUNT_MAX) {
+                let keys =
+                    expired.entry(group_of(slot, self.config.cluster.shard_count)).or_default();
+                if keys.len() < EXPIRED_PER_ENTRY_MAX {
+                    keys.push(Bytes::copy_from_slice(key));
+                }
+            }
+        }
+        for (number, keys) in expired {
+            let mut group = self.groups[number as usize].borrow_mut();
+            if !group.is_leader() || !group.lease_holds(now()) {
+                continue;
+            }
+            // Only what no pending write is about to change.
+            let keys: Vec<Bytes> =
+                keys.into_iter().filter(|key| group.overlay.newest(key).is_none()).collect();
+            let payload = expiry_payload(&keys, now_ms);
+            if !keys.is_empty() {
+                let _unattended = self.propose_unattended(&mut group, payload);
+            }
+        }
+    }
+
+    /// Moves a led group's voters one step towards what the map says.
+    fn reconcile(self: &Rc<Node>, number: u32) {
+        let mut group = self.groups[number as usize].borrow_mut();
+        if !group.is_leader() || group.installing {
+            return;
+        }
+        let wanted = {
+            let map = self.map.borrow();
+            match number {
+                PLACEMENT_GROUP => placement_voters(&map),
+                shard => map.shards()[shard as usize - 1].voters.clone(),
+            }
+        };
+        let current = group.core.status().configuration;
+        if let Some(next) = next_voters(&current, &wanted, self.replica) {
+            let id = group.next_proposal();
+            self.step_group(&mut group, Input::Reconfigure(id, next));
+            group.proposed = None; // Refused or not, the next turn looks again.
+        }
+    }
+
+    /// Applies a decided placement command.
+    pub(crate) fn placement_decided(&self, command: &[u8]) {
+        let mut map = self.map.borrow_mut();
+        crate::map::apply(&mut map, command);
+        self.peers.update(map.epoch(), members_of(&map));
+    }
+
+    /// A newer map, decided elsewhere.
+    pub(crate) fn adopt_map(&self, newer: PlacementMap) {
+        let mut map = self.map.borrow_mut();
+        if map.epoch() < newer.epoch() {
+            tracing::info!(epoch = newer.epoch(), "adopted a newer placement map");
+            self.peers.update(newer.epoch(), members_of(&newer));
+            *map = newer;
+        }
+    }
+
+    pub(crate) fn map_received(&self, reply: &MapReply) {
+        match PlacementMap::decode(&reply.placement) {
+            Ok(map) => self.adopt_map(map),
+            Err(error) => tracing::warn!(%error, "a peer sent a placement map that is none"),
+        }
+    }
+
+    /// Answers a node with an empty disk: is its name known, and if it asks for it, make room for it.
+    pub(crate) fn answer_join(self: &Rc<Node>, join: &Join) -> JoinReply {
+        let met = self.met.borrow().iter().any(|(name, _)| *name == join.name);
+        if join.node != 0 && met {
+            self.make_room(join);
+        }
+        let map = self.map.borrow();
+        JoinReply {
+            id: join.id,
+            epoch: map.epoch(),
+            placement: map.encode().into(),
+            refused: if met { MET.to_string() } else { String::new() },
+            leader: None,
+        }
+    }
+
+    /// Proposes that the newcomer takes its old life's place, if this node leads the placement group.
+    fn make_room(self: &Rc<Node>, join: &Join) {
+        let new = ReplicaId(join.node);
+        let command = {
+            let map = self.map.borrow();
+            let Some(node) = map.node_named(&join.name) else { return };
+            let addresses = (join.peer_address.parse(), join.client_address.parse());
+            let (Ok(peer_address), Ok(client_address)) = addresses else { return };
+            if node.replica == new {
+                return;
+            }
+            let (name, old) = (join.name.clone(), node.replica);
+            MapCommand::ReplaceNode { name, old, new, peer_address, client_address }
+        };
+        let mut group = self.groups[PLACEMENT_GROUP as usize].borrow_mut();
+        if group.is_leader() {
+            tracing::info!(name = join.name, replica = new.0, "a node comes back without its disk");
+            let payload = entry::placement(&command.encode());
+            let _unattended = self.propose_unattended(&mut group, payload);
+        }
+    }
+
+    /// The bytes of a key are damaged here. Another replica may have them: let it lead.
+    pub(crate) fn damaged(self: &Rc<Node>, key: &[u8]) -> NotHere {
+        crate::metrics::count(&self.metrics.damaged_reads);
+        let slot = evenkeel_core::placement::slots::slot(key);
+        let group = group_of(slot, self.config.cluster.shard_count);
+        self.step(group, Input::Transfer(None));
+        NotHere::Damaged
+    }
+
+    /// Proposes something nobody waits for.
+    fn propose_unattended(
+        self: &Rc<Node>,
+        group: &mut crate::group::Group,
+        payload: Bytes,
+    ) -> Attempt {
+        self.propose(group, payload, &[])
+    }
+}
+
+/// One entry that deletes keys which are over by `now_ms`, each only if it still is what it was: an
+/// absent key has version 0, and so has one that is over. The entry's own time makes them absent, and
+/// the operations then remove what is left of them.
+fn expiry_payload(keys: &[Bytes], now_ms: u64) -> Bytes {
+    let conditions = keys.iter().map(|key| (&key[..], 0)).collect();
+    let session = SessionStamp::default();
+    let context = WriteContext { time_ms: now_ms, session, reply: b"+OK\r\n", conditions };
+    let mut batch = BatchBuilder::new(&context.encode());
+    keys.iter().for_each(|key| batch.delete(key));
+    batch.finish()
+}
+
+/// One voter out or in, on the way from `current` to `wanted`. Who is gone for good leaves before the
+/// newcomer arrives: it cannot help with anything, and the newcomer has to catch up first. The leader
+/// leaves last.
+fn next_voters(
+    current: &Configuration,
+    wanted: &Configuration,
+    leader: ReplicaId,
+) -> Option<Configuration> {
+    let unwanted = |voter: &&ReplicaId| !wanted.voters.contains(voter);
+    let mut leaving: Vec<ReplicaId> = current.voters.iter().filter(unwanted).copied().collect();
+    leaving.sort_by_key(|voter| *voter == leader);
+    let mut voters = current.voters.clone();
+    if let Some(gone) = leaving.first().filter(|gone| **gone != leader) {
+        voters.retain(|voter| voter != gone);
+    } else if let Some(new) = wanted.voters.iter().find(|voter| !voters.contains(voter)) {
+        voters.push(*new);
+        voters.sort_unstable();
+    } else {
+        let gone = leaving.first()?;
+        voters.retain(|voter| voter != gone);
+    }
+    (!voters.is_empty()).then_some(Configuration { voters })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn voters(ids: &[u64]) -> Configuration {
+        Configuration { voters: ids.iter().map(|id| ReplicaId(*id)).collect() }
+    }
+
+    /// Goal: each step is one voter, and the steps end at what is wanted.
+    #[test]
+    fn voters_change_one_at_a_time_and_the_dead_leave_first() {
+        let wanted = voters(&[1, 3, 9]);
+        let leader = ReplicaId(1);
+        let first = next_voters(&voters(&[1, 2, 3]), &wanted, leader);
+        assert_eq!(first, Some(voters(&[1, 3])));
+        let second = next_voters(&voters(&[1, 3]), &wanted, leader);
+        assert_eq!(second, Some(voters(&[1, 3, 9])));
+        assert_eq!(next_voters(&wanted, &wanted, leader), None);
+    }
+
+    #[test]
+    fn a_leader_that_must_go_goes_last() {
+        let wanted = voters(&[2, 3, 4]);
+        let leader = ReplicaId(1);
+        let first = next_voters(&voters(&[1, 2, 3]), &wanted, leader);
+        assert_eq!(first, Some(voters(&[1, 2, 3, 4])));
+        let second = next_voters(&voters(&[1, 2, 3, 4]), &wanted, leader);
+        assert_eq!(second, Some(wanted));
+    }
+}

@@ -1,0 +1,177 @@
+//! Asking another node to lead a request, and answering when others ask.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use evenkeel_core::consensus::ReplicaId;
+use evenkeel_runtime as runtime;
+use evenkeel_wire::command::OwnedCommand;
+use evenkeel_wire::peer::Message as Frame;
+use evenkeel_wire::peer::messages::{
+    Busy, Forward, ForwardOutcome, ForwardReply, ForwardedCommand, NotLeader, StaleEpoch,
+    UnknownSession, Watch,
+};
+use evenkeel_wire::reply::Reply;
+use tokio::sync::oneshot;
+
+use crate::entry::SessionStamp;
+use crate::group::PLACEMENT_GROUP;
+use crate::node::Node;
+use crate::reply;
+use crate::request::{NotHere, Request, Task};
+
+/// How long to wait for another node before asking again: its answer, or its whole self, may be lost.
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(1000);
+/// The most forwarded requests a node works on at a time.
+const SERVED_COUNT_MAX: usize = 16_384;
+
+/// What came back.
+pub(crate) enum Answer {
+    Reply(Reply),
+    NotHere(NotHere),
+    /// Nothing: whether the request was served is unknown.
+    Lost,
+}
+
+impl Node {
+    /// Sends a request to the node that is thought to lead its group.
+    pub(crate) async fn forward(
+        &self,
+        leader: ReplicaId,
+        request: &Request,
+        deadline: u64,
+    ) -> Answer {
+        let id = self.next_forward.get();
+        self.next_forward.set(id + 1);
+        let frame = Frame::Forward(to_wire(id, request, self.peers.map_epoch.get()));
+        let (sender, receiver) = oneshot::channel();
+        self.forwards.borrow_mut().insert(id, sender);
+        if !self.peers.send(leader, &frame) {
+            self.forwards.borrow_mut().remove(&id);
+            return Answer::NotHere(NotHere::Busy);
+        }
+        let left = deadline.saturating_sub(runtime::clock::monotonic_us());
+        let wait = ANSWER_TIMEOUT.min(Duration::from_micros(left));
+        let answer = runtime::timeout(wait, receiver).await;
+        self.forwards.borrow_mut().remove(&id);
+        match answer {
+            Ok(Ok(outcome)) => from_outcome(outcome),
+            Ok(Err(_)) | Err(_) => Answer::Lost,
+        }
+    }
+
+    pub(crate) fn forward_answered(&self, answer: ForwardReply) {
+        let waiting = self.forwards.borrow_mut().remove(&answer.id);
+        if let (Some(sender), Some(outcome)) = (waiting, answer.outcome) {
+            let _gone = sender.send(outcome);
+        }
+    }
+
+    /// Another node asks: lead the request here, or say who might.
+    pub(crate) fn serve_forward(self: &Rc<Node>, from: ReplicaId, forward: Forward) {
+        let id = forward.id;
+        let node = Rc::clone(self);
+        let early = if SERVED_COUNT_MAX <= self.served.get() {
+            Some(ForwardOutcome::Busy(Busy {}))
+        } else if forward.map_epoch < self.peers.map_epoch.get() {
+            let epoch = self.peers.map_epoch.get();
+            Some(ForwardOutcome::StaleEpoch(StaleEpoch { epoch }))
+        } else {
+            None
+        };
+        let request = from_wire(forward).filter(|request| {
+            request.group != PLACEMENT_GROUP && (request.group as usize) < self.groups.len()
+        });
+        let (Some(request), None) = (request, &early) else {
+            let strange = || ForwardOutcome::Failed("ERR a request for no shard".to_string());
+            let outcome = Some(early.unwrap_or_else(strange));
+            self.peers.send(from, &Frame::ForwardReply(ForwardReply { id, outcome }));
+            return;
+        };
+        self.served.set(self.served.get() + 1);
+        drop(runtime::spawn(async move {
+            let attempt = node.attempt(&request, false);
+            let led = node.lead(&request, attempt);
+            let outcome = match runtime::timeout(node.config.request_timeout, led).await {
+                Ok(Ok(answer)) => ForwardOutcome::Reply(Bytes::from(reply::encode(&answer))),
+                Ok(Err(NotHere::Leader(leader))) => {
+                    let leader = leader.map(|leader| leader.0);
+                    ForwardOutcome::NotLeader(NotLeader { leader })
+                }
+                Ok(Err(NotHere::NoSession)) => ForwardOutcome::UnknownSession(UnknownSession {}),
+                Ok(Err(NotHere::Busy | NotHere::Damaged)) => ForwardOutcome::Busy(Busy {}),
+                Err(_) => ForwardOutcome::NotLeader(NotLeader { leader: None }),
+            };
+            node.served.set(node.served.get() - 1);
+            let answer = ForwardReply { id, outcome: Some(outcome) };
+            node.peers.send(from, &Frame::ForwardReply(answer));
+        }));
+    }
+}
+
+fn from_outcome(outcome: ForwardOutcome) -> Answer {
+    match outcome {
+        ForwardOutcome::Reply(bytes) => Answer::Reply(reply::decode(&bytes)),
+        ForwardOutcome::NotLeader(NotLeader { leader }) => {
+            Answer::NotHere(NotHere::Leader(leader.map(ReplicaId)))
+        }
+        ForwardOutcome::StaleEpoch(_) | ForwardOutcome::Busy(_) => Answer::NotHere(NotHere::Busy),
+        ForwardOutcome::UnknownSession(_) => Answer::NotHere(NotHere::NoSession),
+        ForwardOutcome::Failed(text) => Answer::Reply(Reply::error(text)),
+    }
+}
+
+fn to_wire(id: u64, request: &Request, map_epoch: u64) -> Forward {
+    let stamp = request.stamp.unwrap_or_default();
+    let mut forward = Forward {
+        id,
+        map_epoch,
+        shard: request.group,
+        session: stamp.session,
+        sequence: stamp.sequence,
+        acknowledged_below: stamp.acknowledged_below,
+        ..Forward::default()
+    };
+    let kept = |command: &OwnedCommand| ForwardedCommand { arguments: command.arguments.clone() };
+    match &request.task {
+        Task::Command(command) => forward.commands.push(kept(command)),
+        Task::Transaction { commands, watches } => {
+            forward.transaction = true;
+            forward.commands = commands.iter().map(kept).collect();
+            let watch =
+                |(key, version): &(Bytes, u64)| Watch { key: key.clone(), version: *version };
+            forward.watches = watches.iter().map(watch).collect();
+        }
+        Task::Versions(keys) => forward.versions_of.clone_from(keys),
+        Task::OpenSession { nonce } => forward.open_session = Some(*nonce),
+    }
+    forward
+}
+
+/// `None`: not a request that this release knows.
+fn from_wire(forward: Forward) -> Option<Request> {
+    let stamp = (forward.session != 0).then_some(SessionStamp {
+        session: forward.session,
+        sequence: forward.sequence,
+        acknowledged_below: forward.acknowledged_below,
+    });
+    let mut commands: Vec<OwnedCommand> = forward
+        .commands
+        .into_iter()
+        .map(|command| OwnedCommand { arguments: command.arguments })
+        .collect();
+    let task = if let Some(nonce) = forward.open_session {
+        Task::OpenSession { nonce }
+    } else if !forward.versions_of.is_empty() {
+        Task::Versions(forward.versions_of)
+    } else if forward.transaction {
+        let watches = forward.watches.into_iter().map(|watch| (watch.key, watch.version));
+        Task::Transaction { commands, watches: watches.collect() }
+    } else if commands.len() == 1 {
+        Task::Command(commands.remove(0))
+    } else {
+        return None;
+    };
+    Some(Request { group: forward.shard, task, stamp })
+}

@@ -1,0 +1,166 @@
+//! Who am I? Answered once, when a node finds an empty directory.
+//!
+//! A founder has an identity that every member can work out from the cluster's id and the node's name,
+//! so that a cluster can form without anybody in charge. It may be claimed only by a node that never
+//! was: a life that has voted and lost its disk must not vote again. So every member remembers,
+//! durably and before it listens to it, each life of each other member; and an empty node claims to be
+//! a founder only when *all* others have answered that they never met it. Otherwise it takes a new
+//! identity and asks to replace the old one.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use evenkeel_core::consensus::{Configuration, ReplicaId};
+use evenkeel_core::placement::{NodeInfo, PlacementMap};
+use evenkeel_runtime as runtime;
+use evenkeel_runtime::net::TcpStream;
+use evenkeel_wire::peer::Message as Frame;
+use evenkeel_wire::peer::messages::{Join, JoinReply};
+
+use crate::bugs::{Bug, planted};
+use crate::config::{ClusterConfig, NodeConfig};
+use crate::error::NodeError;
+use crate::inbound::next_frame;
+use crate::observe::digest;
+use crate::peers::{Introduction, encode};
+
+/// How long one member may take to answer.
+const ASK_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long to wait before asking everybody again.
+const ASK_PAUSE: Duration = Duration::from_millis(100);
+/// What `JoinReply::refused` says of a member whose life is known.
+pub(crate) const MET: &str = "met";
+
+/// The life with which an empty node begins.
+pub(crate) struct Birth {
+    pub(crate) replica: ReplicaId,
+    pub(crate) founder: bool,
+    pub(crate) map: PlacementMap,
+}
+
+/// What the others said.
+enum Verdict {
+    /// Everybody answered, nobody has met this node.
+    Founder,
+    /// Somebody has met an earlier life.
+    Newcomer,
+    /// Not everybody answered.
+    Unknown,
+}
+
+/// A founder's identity; never zero.
+pub(crate) fn founder_id(cluster: u64, name: &str) -> ReplicaId {
+    let mixed = digest(digest(0, &cluster.to_le_bytes()), name.as_bytes());
+    ReplicaId(mixed.max(1))
+}
+
+/// The map that every founder begins with.
+pub(crate) fn founding_map(cluster: &ClusterConfig) -> Result<PlacementMap, NodeError> {
+    let nodes = cluster.members.iter().map(|member| NodeInfo {
+        replica: founder_id(cluster.id, &member.name),
+        name: member.name.clone(),
+        peer_address: member.peer_address,
+        client_address: member.client_address,
+    });
+    let shard_count = u16::try_from(cluster.shard_count).map_err(|_| NodeError::Config {
+        problem: format!("{} shards are more than there are hash slots", cluster.shard_count),
+    })?;
+    PlacementMap::initial(nodes.collect(), shard_count)
+        .map_err(|error| NodeError::Config { problem: error.to_string() })
+}
+
+/// The voters of the placement group: every node of the map.
+pub(crate) fn placement_voters(map: &PlacementMap) -> Configuration {
+    Configuration { voters: map.nodes().iter().map(|node| node.replica).collect() }
+}
+
+/// Finds out, by asking the others, who this empty node is. Takes as long as it takes.
+pub(crate) async fn be_born(config: &NodeConfig) -> Result<Birth, NodeError> {
+    let cluster = &config.cluster;
+    let others: Vec<SocketAddr> = cluster
+        .members
+        .iter()
+        .filter(|member| member.name != config.name)
+        .map(|member| member.peer_address)
+        .collect();
+    let mut told = false;
+    loop {
+        match ask_all(config, &others).await {
+            Verdict::Founder => {
+                let replica = founder_id(cluster.id, &config.name);
+                return Ok(Birth { replica, founder: true, map: founding_map(cluster)? });
+            }
+            Verdict::Newcomer if planted(Bug::OldIdentityReused) => {
+                let replica = founder_id(cluster.id, &config.name);
+                return Ok(Birth { replica, founder: true, map: founding_map(cluster)? });
+            }
+            Verdict::Newcomer => break,
+            Verdict::Unknown if told => (),
+            Verdict::Unknown => {
+                tracing::info!(
+                    "waiting for the other members: a new node must hear from each once"
+                );
+                told = true;
+            }
+        }
+        runtime::sleep(ASK_PAUSE).await;
+    }
+    let replica = ReplicaId(runtime::random_u64().max(1));
+    tracing::info!(replica = replica.0, "this node was here before: joining as a new one");
+    loop {
+        for address in &others {
+            let Some(reply) = ask(config, *address, replica).await else { continue };
+            let Ok(map) = PlacementMap::decode(&reply.placement) else { continue };
+            if map.node(replica).is_some() {
+                return Ok(Birth { replica, founder: false, map });
+            }
+        }
+        runtime::sleep(ASK_PAUSE).await;
+    }
+}
+
+async fn ask_all(config: &NodeConfig, others: &[SocketAddr]) -> Verdict {
+    let mut verdict = Verdict::Founder;
+    for address in others {
+        match ask(config, *address, ReplicaId(0)).await {
+            Some(reply) if reply.refused == MET => return Verdict::Newcomer,
+            Some(_) => (),
+            None => verdict = Verdict::Unknown,
+        }
+    }
+    verdict
+}
+
+/// Asks one member. `replica` zero: only what it knows; else to be put into the map.
+async fn ask(config: &NodeConfig, address: SocketAddr, replica: ReplicaId) -> Option<JoinReply> {
+    let conversation = async {
+        let stream = TcpStream::connect(address).await.ok()?;
+        let (mut reader, mut writer) = stream.into_split();
+        let me = Introduction {
+            cluster: config.cluster.id,
+            replica: ReplicaId(0),
+            name: config.name.clone(),
+        };
+        let own = config.cluster.member(&config.name)?;
+        let join = Join {
+            id: 1,
+            node: replica.0,
+            name: config.name.clone(),
+            peer_address: own.peer_address.to_string(),
+            client_address: own.client_address.to_string(),
+        };
+        let mut bytes = BytesMut::new();
+        encode(&me.hello(0), &mut bytes);
+        encode(&Frame::Join(join), &mut bytes);
+        writer.write_all(&bytes).await.ok()?;
+        let mut buffer = BytesMut::new();
+        loop {
+            match next_frame(&mut reader, &mut buffer).await.ok()?? {
+                Frame::JoinReply(reply) => return Some(reply),
+                _ => continue,
+            }
+        }
+    };
+    runtime::timeout(ASK_TIMEOUT, conversation).await.ok().flatten()
+}

@@ -1,0 +1,184 @@
+//! What other members say to us: connections they dialled, frames they sent.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use evenkeel_core::consensus::{Input, ReplicaId, Slot};
+use evenkeel_runtime as runtime;
+use evenkeel_runtime::net::{TcpListener, TcpReader, TcpStream};
+use evenkeel_wire::peer::consensus::ConsensusBatch;
+use evenkeel_wire::peer::messages::{Hello, JoinReply, MapReply, MapRequest};
+use evenkeel_wire::peer::{self, Message as Frame};
+
+use crate::codec;
+use crate::driver::state_record;
+use crate::group::PLACEMENT_GROUP;
+use crate::node::Node;
+use crate::peers::{Introduction, encode};
+use crate::state::State;
+
+/// Who connects must say who they are within this time.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(2);
+/// The most connections from peers at a time; more than this is not a cluster of ours.
+const CONNECTION_COUNT_MAX: usize = 256;
+const READ_BYTES: usize = 64 * 1024;
+
+/// Where peers knock. While the node does not exist yet, they hear that it is forming.
+pub(crate) struct Door {
+    pub(crate) me: Introduction,
+    pub(crate) node: RefCell<Option<Rc<Node>>>,
+    pub(crate) connections: std::cell::Cell<usize>,
+}
+
+pub(crate) async fn run_listener(door: Rc<Door>, listener: TcpListener) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) if door.connections.get() < CONNECTION_COUNT_MAX => {
+                door.connections.set(door.connections.get() + 1);
+                let door = Rc::clone(&door);
+                drop(runtime::spawn(async move {
+                    if let Err(reason) = serve(&door, stream).await {
+                        tracing::debug!(reason, "a peer's connection has ended");
+                    }
+                    door.connections.set(door.connections.get() - 1);
+                }));
+            }
+            Ok(_) => tracing::warn!("too many connections from peers: one was closed at once"),
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept connections from peers");
+                runtime::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn serve(door: &Door, stream: TcpStream) -> Result<(), String> {
+    let (mut reader, mut writer) = stream.into_split();
+    let mut buffer = BytesMut::new();
+    let first = runtime::timeout(HELLO_TIMEOUT, next_frame(&mut reader, &mut buffer)).await;
+    let Ok(Some(Frame::Hello(hello))) = first.map_err(|_| "it did not say who it is")? else {
+        return Err("it did not say who it is".to_string());
+    };
+    check_hello(&hello, &door.me)?;
+    let from = ReplicaId(hello.node);
+    loop {
+        let node = door.node.borrow().clone();
+        if let Some(node) = &node {
+            node.meet(&hello.name, from).await;
+        }
+        let Some(frame) = next_frame(&mut reader, &mut buffer).await? else { return Ok(()) };
+        match (frame, node) {
+            (Frame::Join(join), node) => {
+                let answer = match node {
+                    Some(node) => node.answer_join(&join),
+                    None => JoinReply { id: join.id, ..JoinReply::default() },
+                };
+                let mut bytes = BytesMut::new();
+                encode(&Frame::JoinReply(answer), &mut bytes);
+                writer.write_all(&bytes).await.map_err(|error| error.to_string())?;
+            }
+            (frame, Some(node)) => {
+                node.peers.heard(&hello.name);
+                node.receive(from, frame);
+            }
+            (_, None) => return Err("this node is not ready for it yet".to_string()),
+        }
+    }
+}
+
+/// The next frame; `None` at the end of the stream.
+pub(crate) async fn next_frame(
+    reader: &mut TcpReader,
+    buffer: &mut BytesMut,
+) -> Result<Option<Frame>, String> {
+    loop {
+        if let Some(frame) = peer::decode(buffer).map_err(|error| error.to_string())? {
+            return Ok(Some(frame));
+        }
+        buffer.reserve(READ_BYTES);
+        if reader.read(buffer).await.map_err(|error| error.to_string())? == 0 {
+            return Ok(None);
+        }
+    }
+}
+
+fn check_hello(hello: &Hello, me: &Introduction) -> Result<(), String> {
+    let version = u32::from(peer::VERSION);
+    if hello.cluster != me.cluster {
+        tracing::warn!(
+            name = hello.name,
+            cluster = format!("{:016x}", hello.cluster),
+            "refused a node of another cluster"
+        );
+        return Err("it belongs to another cluster".to_string());
+    }
+    if hello.version_max < version || version < hello.version_min {
+        tracing::warn!(name = hello.name, "refused a node that speaks no version of ours");
+        return Err("it speaks no version of ours".to_string());
+    }
+    Ok(())
+}
+
+impl Node {
+    /// Remembers, durably, that this life of a member exists: from now on it may have voted.
+    async fn meet(&self, name: &str, replica: ReplicaId) {
+        if replica == ReplicaId(0) {
+            return; // It only asks; it has no life yet.
+        }
+        let known = |(met, life): &(String, ReplicaId)| met == name && *life == replica;
+        if self.met.borrow().iter().any(known) {
+            return;
+        }
+        let state = State::Met { name: name.to_string(), replica };
+        let (sequence, _) = self.append(&state_record(PLACEMENT_GROUP, Slot(0), &state.encode()));
+        self.flushed(sequence).await;
+        if !self.met.borrow().iter().any(known) {
+            self.met.borrow_mut().push((name.to_string(), replica));
+        }
+    }
+
+    fn receive(self: &Rc<Node>, from: ReplicaId, frame: Frame) {
+        match frame {
+            Frame::Consensus(batch) => self.receive_batch(from, batch),
+            Frame::Forward(forward) => self.serve_forward(from, forward),
+            Frame::ForwardReply(answer) => self.forward_answered(answer),
+            Frame::SnapshotBegin(begin) => self.snapshot_begins(from, begin),
+            Frame::SnapshotChunk(chunk) => self.snapshot_chunk(from, chunk),
+            Frame::SnapshotEnd(end) => self.snapshot_ends(from, end),
+            Frame::SnapshotAck(ack) => self.snapshot_acknowledged(ack),
+            Frame::MapRequest(request) => self.map_requested(from, request),
+            Frame::MapReply(reply) => self.map_received(&reply),
+            Frame::Hello(_)
+            | Frame::Join(_)
+            | Frame::JoinReply(_)
+            | Frame::StatusRequest(_)
+            | Frame::StatusReply(_) => tracing::debug!("a frame out of place was ignored"),
+        }
+    }
+
+    fn receive_batch(self: &Rc<Node>, from: ReplicaId, batch: ConsensusBatch) {
+        if self.peers.map_epoch.get() < batch.map_epoch {
+            let epoch = self.peers.map_epoch.get();
+            self.peers.send(from, &Frame::MapRequest(MapRequest { epoch }));
+        }
+        for envelope in batch.messages {
+            // A life that was replaced has no say any more, and nobody speaks for another.
+            let genuine = envelope.from == from.0 && envelope.to == self.replica.0;
+            let known = (envelope.shard as usize) < self.groups.len();
+            let Some(message) = envelope.message.filter(|_| genuine && known) else { continue };
+            if let Some(message) = codec::from_wire(message) {
+                self.step(envelope.shard, Input::Receive { from, message });
+            }
+        }
+    }
+
+    fn map_requested(&self, from: ReplicaId, request: MapRequest) {
+        let map = self.map.borrow();
+        if request.epoch < map.epoch() {
+            let reply = MapReply { epoch: map.epoch(), placement: map.encode().into() };
+            self.peers.send(from, &Frame::MapReply(reply));
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! The node: one engine, one replica of each group, links to the other members.
+//!
+//! Everything runs on one thread. `RefCell`s are borrowed between awaits only, and always in this order:
+//! a group, then the store or the engine.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use evenkeel_core::consensus::{Consensus, Effect, Input, ReplicaId, Slot};
+use evenkeel_core::paxos::Paxos;
+use evenkeel_core::placement::PlacementMap;
+use evenkeel_engine::batch::{Batch, Operation};
+use evenkeel_engine::disk::Disk;
+use evenkeel_engine::store::{Store, Tier};
+use evenkeel_engine::{Engine, Identity, Location, ReadError, ReadTicket, Sequence};
+use evenkeel_runtime as runtime;
+use evenkeel_runtime::net::TcpListener;
+use evenkeel_wire::peer::messages::ForwardOutcome;
+use tokio::sync::oneshot;
+
+use crate::config::NodeConfig;
+use crate::driver::{Unflushed, now, state_record};
+use crate::error::NodeError;
+use crate::genesis::{Birth, be_born, placement_voters};
+use crate::group::{Group, PLACEMENT_GROUP, slots_of};
+use crate::inbound::{Door, run_listener};
+use crate::machine::Machine;
+use crate::metrics::Metrics;
+use crate::observe::{Fact, observe};
+use crate::origin::Origin;
+use crate::peers::{Introduction, Peers};
+use crate::recovery::Recovery;
+use crate::snapshot::{Inbound, Outbound};
+use crate::state::State;
+
+/// How much of its log a group keeps in memory for followers a little behind, in bytes.
+const RETAINED_BYTES_MAX: u64 = 512 * 1024;
+
+/// One member of a cluster, running.
+pub struct Node {
+    pub(crate) config: NodeConfig,
+    pub(crate) replica: ReplicaId,
+    pub(crate) engine: RefCell<Engine>,
+    pub(crate) groups: Vec<RefCell<Group>>,
+    /// The keyspace `default`.
+    pub(crate) store: RefCell<Store>,
+    /// The keyspace `cache`.
+    pub(crate) cache: RefCell<Store>,
+    pub(crate) cache_versions: Cell<u64>,
+    pub(crate) map: RefCell<PlacementMap>,
+    /// Lives of members that have been seen, this node's own excepted.
+    pub(crate) met: RefCell<Vec<(String, ReplicaId)>>,
+    pub(crate) peers: Rc<Peers>,
+    pub(crate) effects: RefCell<Vec<Effect>>,
+    pub(crate) unflushed: RefCell<VecDeque<Unflushed>>,
+    pub(crate) durable_waiters: RefCell<Vec<(Sequence, oneshot::Sender<()>)>>,
+    pub(crate) disk_reads: RefCell<BTreeMap<ReadTicket, oneshot::Sender<Result<Bytes, ReadError>>>>,
+    pub(crate) forwards: RefCell<BTreeMap<u64, oneshot::Sender<ForwardOutcome>>>,
+    pub(crate) next_forward: Cell<u64>,
+    /// Requests of other nodes being served.
+    pub(crate) served: Cell<usize>,
+    pub(crate) origins: RefCell<Vec<Origin>>,
+    pub(crate) outbound: RefCell<BTreeMap<u64, Rc<Outbound>>>,
+    pub(crate) inbound: RefCell<BTreeMap<u32, Inbound>>,
+    pub(crate) metrics: Metrics,
+    pub(crate) started_us: u64,
+    pub(crate) stopping: Cell<bool>,
+}
+
+/// What a node has before it runs: an engine, and what the engine remembered.
+struct Foundation {
+    engine: Engine,
+    replica: ReplicaId,
+    founder: bool,
+    /// The map the node began with, and the one it has now.
+    genesis: PlacementMap,
+    map: PlacementMap,
+    met: Vec<(String, ReplicaId)>,
+    recovered: BTreeMap<u32, crate::recovery::RecoveredGroup>,
+}
+
+impl Node {
+    /// Recovers what the disk holds (or finds out who this node is, if it holds nothing), and runs.
+    ///
+    /// Returns when peers can connect; the cluster may need longer until it serves.
+    ///
+    /// # Errors
+    /// See `NodeError`.
+    pub async fn start(config: NodeConfig, mut disk: Box<dyn Disk>) -> Result<Rc<Node>, NodeError> {
+        check(&config)?;
+        let listener = TcpListener::bind(config.listen_peer)
+            .await
+            .map_err(|source| NodeError::Listen { address: config.listen_peer, source })?;
+        let cluster = config.cluster.id;
+        let me = Introduction { cluster, replica: ReplicaId(0), name: config.name.clone() };
+        let door = Rc::new(Door { me, node: RefCell::new(None), connections: Cell::new(0) });
+        drop(runtime::spawn(run_listener(Rc::clone(&door), listener)));
+
+        let mut store = Store::new(config.default_memory_bytes, Tier::BackedByLog);
+        let areas = disk.areas().map_err(|source| NodeError::Config {
+            problem: format!("the data directory cannot be listed: {source}"),
+        })?;
+        let foundation = if areas.is_empty() {
+            found(&config, disk, be_born(&config).await?).await?
+        } else {
+            recover(&config, disk, &mut store).await?
+        };
+        let node = assemble(config, foundation, store);
+        *door.node.borrow_mut() = Some(Rc::clone(&node));
+        node.run();
+        Ok(node)
+    }
+
+    fn run(self: &Rc<Node>) {
+        self.peers.start();
+        drop(runtime::spawn(Rc::clone(self).run_engine()));
+        drop(runtime::spawn(Rc::clone(self).run_ticks()));
+        drop(runtime::spawn(Rc::clone(self).run_chores()));
+    }
+
+    /// Hands leadership over, as far as there is somebody to take it. Ends within `limit`.
+    pub async fn drain(self: &Rc<Node>, limit: Duration) {
+        self.stopping.set(true);
+        if self.config.cluster.members.len() == 1 {
+            return;
+        }
+        let deadline = runtime::clock::monotonic_us() + limit.as_micros() as u64;
+        while runtime::clock::monotonic_us() < deadline {
+            let led: Vec<u32> = (0..self.groups.len())
+                .filter(|group| self.groups[*group].borrow().is_leader())
+                .map(|group| group as u32)
+                .collect();
+            if led.is_empty() {
+                return;
+            }
+            for group in led {
+                self.step(group, Input::Transfer(None));
+            }
+            runtime::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until everything appended is durable. The process ends after this.
+    pub async fn stop(self: &Rc<Node>) {
+        self.stopping.set(true);
+        self.peers.stop();
+        let appended = self.engine.borrow().status().appended;
+        let flushed = self.flushed(appended);
+        let _in_time = runtime::timeout(Duration::from_secs(5), flushed).await;
+        self.engine.borrow_mut().tick();
+        runtime::sleep(Duration::from_millis(20)).await;
+    }
+
+    /// The value at one operation of one record. `None`: its bytes are damaged.
+    pub(crate) async fn read_value(&self, location: Location, index: u32) -> Option<Bytes> {
+        let (sender, receiver) = oneshot::channel();
+        let ticket = self.engine.borrow_mut().read(location);
+        self.disk_reads.borrow_mut().insert(ticket, sender);
+        let payload = match receiver.await {
+            Ok(Ok(payload)) => payload,
+            Ok(Err(error)) => {
+                tracing::error!(%error, "a value on disk is damaged");
+                return None;
+            }
+            Err(_) => return None,
+        };
+        let batch = Batch::decode(&payload).ok()?;
+        match batch.operation(index)? {
+            Operation::Put { value, .. } => Some(Bytes::copy_from_slice(value)),
+            Operation::Delete { .. } => None,
+        }
+    }
+
+    /// The hash slots of a shard's group.
+    pub(crate) fn slots_of(&self, group: u32) -> Range<u16> {
+        slots_of(group, self.config.cluster.shard_count)
+    }
+}
+
+/// Begins a life on an empty disk.
+async fn found(
+    config: &NodeConfig,
+    disk: Box<dyn Disk>,
+    birth: Birth,
+) -> Result<Foundation, NodeError> {
+    let Birth { replica, founder, map } = birth;
+    let identity =
+        Identity { cluster: config.cluster.id, node: replica.0, name: config.name.clone() };
+    let mut engine = Engine::create(disk, config.engine.clone(), identity).await?;
+    let state = State::Genesis { founder, map: map.encode() };
+    let (sequence, _) = engine.append(&state_record(PLACEMENT_GROUP, Slot(0), &state.encode()))?;
+    let mut events = Vec::new();
+    while engine.durable() < sequence {
+        std::future::poll_fn(|context| engine.poll(context, &mut events)).await?;
+    }
+    let (met, recovered) = (Vec::new(), BTreeMap::new());
+    Ok(Foundation { engine, replica, founder, genesis: map.clone(), map, met, recovered })
+}
+
+/// Takes up a life where the disk left it.
+async fn recover(
+    config: &NodeConfig,
+    disk: Box<dyn Disk>,
+    store: &mut Store,
+) -> Result<Foundation, NodeError> {
+    let mut recovery = Recovery::new(store, config.cluster.shard_count);
+    let (engine, opened) = Engine::open(disk, config.engine.clone(), &mut recovery).await?;
+    let identity = &opened.identity;
+    if identity.cluster != config.cluster.id || identity.name != config.name {
+        return Err(NodeError::Identity {
+            found: format!("node `{}` of cluster {:016x}", identity.name, identity.cluster),
+            wanted: format!("node `{}` of cluster {:016x}", config.name, config.cluster.id),
+        });
+    }
+    if let Some(location) = recovery.foreign {
+        let (segment, offset) = (location.segment, location.offset);
+        return Err(NodeError::Foreign { segment, offset });
+    }
+    tracing::info!(
+        records = opened.records,
+        clean = opened.clean,
+        torn = opened.torn,
+        "the log has been read"
+    );
+    let replica = ReplicaId(identity.node);
+    let Recovery { groups: recovered, genesis, map, met, .. } = recovery;
+    // The first record of every log; without it the node died before it was born.
+    let Some((founder, genesis)) = genesis else {
+        return Err(NodeError::Config {
+            problem: "the data directory was abandoned while it was being set up: empty it"
+                .to_string(),
+        });
+    };
+    let map = map.unwrap_or_else(|| genesis.clone());
+    if map.shards().len() != config.cluster.shard_count as usize {
+        return Err(NodeError::Config {
+            problem: format!(
+                "the cluster has {} shards, the configuration says {}: the number is fixed",
+                map.shards().len(),
+                config.cluster.shard_count
+            ),
+        });
+    }
+    Ok(Foundation { engine, replica, founder, genesis, map, met, recovered })
+}
+
+fn assemble(config: NodeConfig, foundation: Foundation, store: Store) -> Rc<Node> {
+    let Foundation { engine, replica, founder, genesis, map, met, mut recovered } = foundation;
+    let group_count = config.cluster.shard_count + 1;
+    let mut groups = Vec::new();
+    for number in 0..group_count {
+        let mut voters = match number {
+            PLACEMENT_GROUP => placement_voters(&genesis),
+            shard => genesis.shards()[shard as usize - 1].voters.clone(),
+        };
+        if !founder {
+            voters.voters.retain(|voter| *voter != replica); // It waits to be added.
+        }
+        let seed = replica.0 ^ (u64::from(number) << 32) ^ runtime::random_u64();
+        let group = revive(number, replica, voters, &config, seed, recovered.remove(&number));
+        groups.push(RefCell::new(group));
+    }
+    let others = config.cluster.members.iter().filter(|member| member.name != config.name);
+    let others = others.map(|member| (member.name.clone(), member.peer_address)).collect();
+    let me = Introduction { cluster: config.cluster.id, replica, name: config.name.clone() };
+    let peers = Rc::new(Peers::new(me, others));
+    peers.update(map.epoch(), members_of(&map));
+    let origins = groups.iter().map(|_| Origin::default()).collect();
+    Rc::new(Node {
+        replica,
+        engine: RefCell::new(engine),
+        groups,
+        store: RefCell::new(store),
+        cache: RefCell::new(Store::new(config.cache_memory_bytes, Tier::MemoryOnly)),
+        cache_versions: Cell::new(0),
+        map: RefCell::new(map),
+        met: RefCell::new(met),
+        peers,
+        effects: RefCell::default(),
+        unflushed: RefCell::default(),
+        durable_waiters: RefCell::default(),
+        disk_reads: RefCell::default(),
+        forwards: RefCell::default(),
+        next_forward: Cell::new(1),
+        served: Cell::new(0),
+        origins: RefCell::new(origins),
+        outbound: RefCell::default(),
+        inbound: RefCell::default(),
+        metrics: Metrics::default(),
+        started_us: runtime::clock::monotonic_us(),
+        stopping: Cell::new(false),
+        config,
+    })
+}
+
+fn revive(
+    number: u32,
+    replica: ReplicaId,
+    voters: evenkeel_core::consensus::Configuration,
+    config: &NodeConfig,
+    seed: u64,
+    recovered: Option<crate::recovery::RecoveredGroup>,
+) -> Group {
+    let limits = evenkeel_core::paxos::timing::Limits {
+        retained_bytes_max: RETAINED_BYTES_MAX,
+        ..Default::default()
+    };
+    let (recovered, machine, locations) = match recovered {
+        Some(group) => {
+            let (recovered, machine, locations) = group.into_core(&voters);
+            (Some(recovered), machine, locations)
+        }
+        None => (None, Machine::default(), BTreeMap::new()),
+    };
+    let mut core = Paxos::new(replica, voters, config.timing, seed, recovered, now());
+    core = core.with_limits(limits);
+    let applied = machine.applied;
+    let mut effects = Vec::new();
+    core.step(now(), Input::Applied(applied), &mut effects);
+    assert!(effects.is_empty(), "a replica does nothing before it is asked to");
+    let promised = core.status().promised;
+    observe(replica, number, || Fact::Restarted { applied, state: machine.digest, promised });
+    let mut group = Group::new(number, core, machine);
+    group.locations = locations;
+    group
+}
+
+pub(crate) fn members_of(map: &PlacementMap) -> impl Iterator<Item = (String, ReplicaId)> {
+    map.nodes().iter().map(|node| (node.name.clone(), node.replica))
+}
+
+fn check(config: &NodeConfig) -> Result<(), NodeError> {
+    let problem = if config.cluster.member(&config.name).is_none() {
+        Some(format!("the node's name `{}` is not among the cluster's members", config.name))
+    } else if crate::config::NODE_COUNT_MAX < config.cluster.members.len() {
+        Some(format!(
+            "{} members are more than the {} that one cluster may have",
+            config.cluster.members.len(),
+            crate::config::NODE_COUNT_MAX
+        ))
+    } else if !(1..=crate::config::SHARD_COUNT_MAX).contains(&config.cluster.shard_count) {
+        Some(format!(
+            "{} shards: there must be 1 to {}",
+            config.cluster.shard_count,
+            crate::config::SHARD_COUNT_MAX
+        ))
+    } else {
+        config.timing.problem().map(str::to_string)
+    };
+    problem.map_or(Ok(()), |problem| Err(NodeError::Config { problem }))
+}

@@ -1,0 +1,68 @@
+//! The sessions this node uses: how it numbers the writes it passes to each group.
+
+use std::collections::BTreeSet;
+
+use crate::entry::SessionStamp;
+
+/// This node's session with one group.
+#[derive(Debug, Default)]
+pub(crate) struct Origin {
+    /// The open session, if any.
+    pub(crate) session: Option<u64>,
+    /// Somebody is opening one.
+    pub(crate) opening: bool,
+    next: u64,
+    outstanding: BTreeSet<(u64, u64)>,
+}
+
+impl Origin {
+    /// Numbers a write. `None`: open a session first.
+    pub(crate) fn stamp(&mut self) -> Option<SessionStamp> {
+        let session = self.session?;
+        self.next += 1;
+        let sequence = self.next;
+        self.outstanding.insert((session, sequence));
+        let oldest = self.outstanding.range((session, 0)..).next();
+        let acknowledged_below = oldest.expect("just inserted").1;
+        Some(SessionStamp { session, sequence, acknowledged_below })
+    }
+
+    /// The write has its answer, or nobody will ask for it again.
+    pub(crate) fn answered(&mut self, stamp: SessionStamp) {
+        self.outstanding.remove(&(stamp.session, stamp.sequence));
+    }
+
+    /// The group does not know this session any more.
+    pub(crate) fn forget(&mut self, session: u64) {
+        if self.session == Some(session) {
+            self.session = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_every_earlier_write_has_answered_is_acknowledged() {
+        let mut origin = Origin { session: Some(9), ..Origin::default() };
+        let first = origin.stamp().expect("a session is open");
+        let second = origin.stamp().expect("a session is open");
+        origin.answered(second);
+        let third = origin.stamp().expect("a session is open");
+        assert_eq!((third.sequence, third.acknowledged_below), (3, first.sequence));
+        origin.answered(first);
+        let fourth = origin.stamp().expect("a session is open");
+        assert_eq!(fourth.acknowledged_below, third.sequence);
+    }
+
+    #[test]
+    fn a_forgotten_session_is_not_used_again() {
+        let mut origin = Origin { session: Some(9), ..Origin::default() };
+        origin.forget(8);
+        assert!(origin.stamp().is_some());
+        origin.forget(9);
+        assert!(origin.stamp().is_none());
+    }
+}

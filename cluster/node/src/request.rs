@@ -1,0 +1,42 @@
+//! One request for one group, wherever its leader may be.
+
+use bytes::Bytes;
+use evenkeel_core::consensus::ReplicaId;
+use evenkeel_wire::command::OwnedCommand;
+
+use crate::entry::SessionStamp;
+
+/// What a group's leader is asked to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Request {
+    pub(crate) group: u32,
+    pub(crate) task: Task,
+    /// Numbers a write, so that it can be repeated without harm. Reads have none.
+    pub(crate) stamp: Option<SessionStamp>,
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// One command; the reply is its reply.
+    Command(OwnedCommand),
+    /// All of them or none; the reply is an array, or the null array if a watched key has changed.
+    Transaction { commands: Vec<OwnedCommand>, watches: Vec<(Bytes, u64)> },
+    /// The versions of these keys; the reply is an array of integers.
+    Versions(Vec<Bytes>),
+    /// Open a session; the reply is its id.
+    OpenSession { nonce: u64 },
+}
+
+/// Why a request was not answered here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotHere {
+    /// Another replica leads, as far as is known.
+    Leader(Option<ReplicaId>),
+    /// Too much is in flight.
+    Busy,
+    /// The value's bytes are damaged on this node.
+    Damaged,
+    /// The session is not known here: the write was not applied now; before, unknown.
+    NoSession,
+}

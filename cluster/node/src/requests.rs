@@ -1,0 +1,544 @@
+//! The way of a command: which groups own its keys, who leads them, and what to do when nobody answers.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use evenkeel_core::consensus::ReplicaId;
+use evenkeel_core::placement::slots;
+use evenkeel_engine::limits;
+use evenkeel_runtime as runtime;
+use evenkeel_wire::arguments::Arguments;
+use evenkeel_wire::command::{Command, OwnedCommand};
+use evenkeel_wire::reply::Reply;
+
+use crate::api::{Execution, KEYSPACE_CACHE, KEYSPACE_DEFAULT, KEYSPACE_NAMES, Order, Watched};
+use crate::bugs::{Bug, planted};
+use crate::command::scatter::{self, Plan, Split};
+use crate::config::ClusterMode;
+use crate::forward::Answer;
+use crate::group::group_of;
+use crate::lead::{Attempt, is_write};
+use crate::metrics::count;
+use crate::node::Node;
+use crate::order::{Entry, Kind, Turn};
+use crate::request::{NotHere, Request, Task};
+use crate::sweep;
+
+/// How long to wait before asking again who leads.
+const RETRY_PAUSE: Duration = Duration::from_millis(10);
+
+/// A request that is ready to run, in one or several groups.
+enum Job {
+    One(Request),
+    /// One request per group, and how their replies become one.
+    Many(Vec<Request>, Plan),
+    /// The same sweep in every group.
+    Sweep(OwnedCommand, Sweep),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sweep {
+    Sum,
+    Concatenate,
+    FirstKey,
+    Flush,
+}
+
+impl Node {
+    /// Starts a data command. The reply is there at once if nothing has to be waited for.
+    ///
+    /// `order` belongs to the connection. What is not a data command gets a clear error.
+    pub fn execute(
+        self: &Rc<Node>,
+        keyspace: u8,
+        arguments: &Arguments<'_>,
+        command: &Command<'_>,
+        order: &Order,
+    ) -> Execution {
+        match keyspace {
+            KEYSPACE_CACHE => Execution::Done(self.execute_cache(command)),
+            KEYSPACE_DEFAULT => {
+                let kind = if is_write(command) && !sweep::is_sweep(command) {
+                    Kind::Write
+                } else {
+                    Kind::Read
+                };
+                match self.job(arguments, command) {
+                    Ok(job) => self.begin(job, kind, order),
+                    Err(refusal) => Execution::Done(refusal),
+                }
+            }
+            _ => Execution::Done(unknown_keyspace(i64::from(keyspace))),
+        }
+    }
+
+    /// Starts a transaction: all of the commands or none. The reply is an array, or the null array if
+    /// a watched key has changed. In the `default` keyspace all keys must be of one hash slot.
+    pub fn transaction(
+        self: &Rc<Node>,
+        keyspace: u8,
+        commands: Vec<OwnedCommand>,
+        watches: &[Watched],
+        order: &Order,
+    ) -> Execution {
+        let watched = |of: u8| {
+            let here = watches.iter().filter(move |watch| watch.keyspace == of);
+            here.map(|watch| (watch.key.clone(), watch.version)).collect::<Vec<_>>()
+        };
+        if watches.iter().any(|watch| watch.keyspace != keyspace) {
+            return Execution::Done(Reply::error(
+                "ERR WATCH and EXEC must be in the same keyspace: SELECT it before WATCH",
+            ));
+        }
+        if keyspace == KEYSPACE_CACHE {
+            return Execution::Done(self.transaction_cache(&commands, &watched(keyspace)));
+        }
+        let watches = watched(keyspace);
+        match self.transaction_slot(&commands, &watches) {
+            Err(refusal) => Execution::Done(refusal),
+            Ok(None) => {
+                // No key at all: nothing to decide.
+                let nothing = commands.iter().map(|_| Reply::Null).collect();
+                Execution::Done(Reply::Array(nothing))
+            }
+            Ok(Some(slot)) => {
+                let task = Task::Transaction { commands, watches };
+                let request = Request { group: self.group_of(slot), task, stamp: None };
+                self.begin(Job::One(request), Kind::Write, order)
+            }
+        }
+    }
+
+    /// The versions of keys, for `WATCH`: one entry a key, or the error to answer with.
+    pub async fn watch(
+        self: Rc<Node>,
+        keyspace: u8,
+        keys: Vec<Bytes>,
+        order: Order,
+    ) -> Result<Vec<Watched>, Reply> {
+        let mut watched = Vec::with_capacity(keys.len());
+        for key in keys {
+            let version = if keyspace == KEYSPACE_CACHE {
+                self.version_cache(&key)
+            } else {
+                let group = self.group_of(slots::slot(&key));
+                let task = Task::Versions(vec![key.clone()]);
+                let request = Request { group, task, stamp: None };
+                let reply = match self.begin(Job::One(request), Kind::Read, &order) {
+                    Execution::Done(reply) => reply,
+                    Execution::Pending(reply) => reply.await,
+                };
+                match reply {
+                    Reply::Array(versions) => match versions.first() {
+                        Some(Reply::Integer(version)) => *version as u64,
+                        _ => return Err(Reply::error("ERR another node sent a strange version")),
+                    },
+                    error => return Err(error),
+                }
+            };
+            watched.push(Watched { keyspace, key, version });
+        }
+        Ok(watched)
+    }
+
+    fn job(&self, arguments: &Arguments<'_>, command: &Command<'_>) -> Result<Job, Reply> {
+        check_limits(arguments)?;
+        let owned = || OwnedCommand::new(arguments);
+        let one = |group| Job::One(Request { group, task: Task::Command(owned()), stamp: None });
+        match command {
+            Command::Scan { cursor, .. } => {
+                let slot = u16::try_from(*cursor).ok().filter(|slot| *slot < slots::SLOT_COUNT);
+                let slot = slot.ok_or_else(|| Reply::error("ERR invalid cursor"))?;
+                Ok(one(self.group_of(slot)))
+            }
+            Command::DbSize => Ok(Job::Sweep(owned(), Sweep::Sum)),
+            Command::Keys { .. } => Ok(Job::Sweep(owned(), Sweep::Concatenate)),
+            Command::RandomKey => Ok(Job::Sweep(owned(), Sweep::FirstKey)),
+            Command::FlushDb | Command::FlushAll => Ok(Job::Sweep(owned(), Sweep::Flush)),
+            _ => match scatter::split(command, |key| self.group_of(slots::slot(key))) {
+                Split::NoKeys => Err(Reply::error("ERR this command is not about keys")),
+                Split::One { shard } => Ok(one(shard)),
+                Split::Refused(refusal) => Err(refusal),
+                Split::Many { parts, plan } => {
+                    let requests = parts.into_iter().map(|part| Request {
+                        group: part.shard,
+                        task: Task::Command(part.command),
+                        stamp: None,
+                    });
+                    Ok(Job::Many(requests.collect(), plan))
+                }
+            },
+        }
+    }
+
+    /// The one hash slot of a transaction's keys.
+    fn transaction_slot(
+        &self,
+        commands: &[OwnedCommand],
+        watches: &[(Bytes, u64)],
+    ) -> Result<Option<u16>, Reply> {
+        let mut slots: BTreeSet<u16> = watches.iter().map(|(key, _)| slots::slot(key)).collect();
+        for owned in commands {
+            let arguments = owned.arguments();
+            let command = evenkeel_wire::command::parse(&arguments)
+                .map_err(|error| Reply::error(error.to_string()))?;
+            if sweep::is_sweep(&command) {
+                return Err(Reply::error(
+                    "ERR a command about all keys cannot be part of a transaction in the keyspace \
+                     `default`",
+                ));
+            }
+            check_limits(&arguments)?;
+            slots.extend(slots_named(&command));
+        }
+        if slots.len() <= 1 {
+            Ok(slots.first().copied())
+        } else {
+            Err(Reply::error("CROSSSLOT Keys in request don't hash to the same slot"))
+        }
+    }
+
+    fn begin(self: &Rc<Node>, job: Job, kind: Kind, order: &Order) -> Execution {
+        match order.enter(kind) {
+            Entry::Now(turn) => match job {
+                Job::One(request) => self.start_one(request, kind, turn),
+                job => {
+                    let node = Rc::clone(self);
+                    Execution::Pending(Box::pin(async move {
+                        let _turn = turn;
+                        node.perform(job).await
+                    }))
+                }
+            },
+            Entry::Later(receiver) => {
+                let node = Rc::clone(self);
+                Execution::Pending(Box::pin(async move {
+                    let _turn = receiver.await;
+                    node.perform(job).await
+                }))
+            }
+        }
+    }
+
+    /// The common case: the first try happens at once, and a lease read is answered by it.
+    fn start_one(self: &Rc<Node>, mut request: Request, kind: Kind, turn: Turn) -> Execution {
+        if kind == Kind::Write {
+            request.stamp = self.origins.borrow_mut()[request.group as usize].stamp();
+        }
+        let first = if kind == Kind::Write && request.stamp.is_none() {
+            None
+        } else {
+            match self.attempt(&request, false) {
+                Attempt::Answered(reply) => {
+                    self.answered(&request);
+                    return Execution::Done(reply);
+                }
+                attempt => Some(attempt),
+            }
+        };
+        let node = Rc::clone(self);
+        Execution::Pending(Box::pin(async move {
+            let _turn = turn;
+            node.serve(request, kind == Kind::Write, first).await
+        }))
+    }
+
+    async fn perform(self: Rc<Node>, job: Job) -> Reply {
+        match job {
+            Job::One(request) => {
+                let writes = request.needs_session();
+                self.serve(request, writes, None).await
+            }
+            Job::Many(requests, plan) => {
+                let writes = requests.first().is_some_and(Request::needs_session);
+                let parts: Vec<_> = requests
+                    .into_iter()
+                    .map(|request| {
+                        let node = Rc::clone(&self);
+                        runtime::spawn(async move { node.serve(request, writes, None).await })
+                    })
+                    .collect();
+                let mut replies = Vec::with_capacity(parts.len());
+                for part in parts {
+                    replies.push(part.await.unwrap_or_else(gone));
+                }
+                scatter::merge(&plan, replies)
+            }
+            Job::Sweep(command, sweep) => self.sweep(command, sweep).await,
+        }
+    }
+
+    async fn sweep(self: Rc<Node>, command: OwnedCommand, sweep: Sweep) -> Reply {
+        let groups = 1..=self.config.cluster.shard_count;
+        let start = runtime::random_u64() % u64::from(self.config.cluster.shard_count);
+        let (mut sum, mut keys) = (0, Vec::new());
+        for group in groups.clone().cycle().skip(start as usize).take(groups.count()) {
+            loop {
+                let task = Task::Command(command.clone());
+                let request = Request { group, task, stamp: None };
+                let node = Rc::clone(&self);
+                let reply = node.serve(request, sweep == Sweep::Flush, None).await;
+                match (sweep, reply) {
+                    (_, error @ Reply::Error(_)) => return error,
+                    (Sweep::Flush, Reply::Integer(0)) => break,
+                    (Sweep::Flush, _) => continue,
+                    (Sweep::Sum, Reply::Integer(count)) => sum += count,
+                    (Sweep::Concatenate, Reply::Array(more)) => keys.extend(more),
+                    (Sweep::FirstKey, key @ Reply::Bulk(_)) => return key,
+                    _ => (),
+                }
+                break;
+            }
+        }
+        match sweep {
+            Sweep::Sum => Reply::Integer(sum),
+            Sweep::Concatenate => Reply::Array(keys),
+            Sweep::FirstKey => Reply::Null,
+            Sweep::Flush => Reply::OK,
+        }
+    }
+
+    /// Gets a request answered by whoever leads its group, within the request's time.
+    pub(crate) async fn serve(
+        self: Rc<Node>,
+        mut request: Request,
+        writes: bool,
+        mut first: Option<Attempt>,
+    ) -> Reply {
+        let deadline =
+            runtime::clock::monotonic_us() + self.config.request_timeout.as_micros() as u64;
+        let mut tried = false; // With this stamp, so that its outcome may be unknown.
+        let (mut hint, mut tries) = (None, 0);
+        loop {
+            tries += 1;
+            if deadline <= runtime::clock::monotonic_us() {
+                self.answered(&request);
+                return timed_out(writes && tried);
+            }
+            if writes && request.stamp.is_none() {
+                request.stamp = self.stamp(request.group, deadline).await;
+                if request.stamp.is_none() {
+                    continue;
+                }
+            }
+            let attempt = first.take().unwrap_or_else(|| self.attempt(&request, false));
+            let proposed = matches!(attempt, Attempt::Proposed(_));
+            let not_here = match self.lead_within(&request, attempt, deadline).await {
+                Ok(reply) => {
+                    self.answered(&request);
+                    return reply;
+                }
+                Err(not_here) => not_here,
+            };
+            let tried_before = tried || proposed;
+            tried = true;
+            let answer = match not_here {
+                NotHere::Leader(leader) => match self.whom_to_ask(&request, leader.or(hint), tries)
+                {
+                    Some(leader) => {
+                        if self.config.mode == ClusterMode::Redirect
+                            && let Some(moved) = self.moved(&request, leader)
+                        {
+                            self.answered(&request);
+                            return moved;
+                        }
+                        count(&self.metrics.forwarded);
+                        self.forward(leader, &request, deadline).await
+                    }
+                    None => Answer::NotHere(NotHere::Leader(None)),
+                },
+                other => Answer::NotHere(other),
+            };
+            match answer {
+                Answer::Reply(reply) => {
+                    self.answered(&request);
+                    return reply;
+                }
+                Answer::NotHere(NotHere::Leader(leader)) => hint = leader,
+                Answer::NotHere(NotHere::Busy | NotHere::Damaged) | Answer::Lost => hint = None,
+                Answer::NotHere(NotHere::NoSession) => {
+                    if let Some(reply) = self.session_gone(&mut request, tried_before) {
+                        return reply;
+                    }
+                    tried = false;
+                }
+            }
+            if planted(Bug::RepeatedUnderNewNumber) {
+                self.answered(&request);
+                request.stamp = None;
+            }
+            runtime::sleep(RETRY_PAUSE).await;
+        }
+    }
+
+    /// Whoever is said to lead; if nobody is, somebody who should know.
+    fn whom_to_ask(
+        self: &Rc<Node>,
+        request: &Request,
+        leader: Option<ReplicaId>,
+        tries: usize,
+    ) -> Option<ReplicaId> {
+        match leader {
+            Some(leader) => Some(leader).filter(|leader| !self.is_self(*leader)),
+            None if self.is_voter(request.group) => None, // It will hear as soon as anybody.
+            None => self.somebody_of(request.group, tries),
+        }
+    }
+
+    async fn lead_within(
+        self: &Rc<Node>,
+        request: &Request,
+        attempt: Attempt,
+        deadline: u64,
+    ) -> Result<Reply, NotHere> {
+        let left = deadline.saturating_sub(runtime::clock::monotonic_us());
+        let led = self.lead(request, attempt);
+        match runtime::timeout(Duration::from_micros(left), led).await {
+            Ok(result) => result,
+            Err(_) => Err(NotHere::Leader(None)),
+        }
+    }
+
+    /// The group has forgotten the session. `Some`: the client must hear that nobody knows.
+    fn session_gone(&self, request: &mut Request, tried_before: bool) -> Option<Reply> {
+        let stamp = request.stamp.take()?;
+        let mut origins = self.origins.borrow_mut();
+        let origin = &mut origins[request.group as usize];
+        origin.answered(stamp);
+        origin.forget(stamp.session);
+        tried_before.then(|| timed_out(true))
+    }
+
+    /// Numbers a write, opening a session first if there is none.
+    async fn stamp(
+        self: &Rc<Node>,
+        group: u32,
+        deadline: u64,
+    ) -> Option<crate::entry::SessionStamp> {
+        {
+            let mut origins = self.origins.borrow_mut();
+            let origin = &mut origins[group as usize];
+            if let Some(stamp) = origin.stamp() {
+                return Some(stamp);
+            }
+            if origin.opening {
+                drop(origins);
+                runtime::sleep(Duration::from_millis(2)).await;
+                return None;
+            }
+            origin.opening = true;
+        }
+        let task = Task::OpenSession { nonce: runtime::random_u64() };
+        let request = Request { group, task, stamp: None };
+        let left = deadline.saturating_sub(runtime::clock::monotonic_us());
+        let opened = Box::pin(Rc::clone(self).serve(request, false, None));
+        let opened = runtime::timeout(Duration::from_micros(left), opened).await;
+        let mut origins = self.origins.borrow_mut();
+        let origin = &mut origins[group as usize];
+        origin.opening = false;
+        match opened {
+            Ok(Reply::Integer(id)) => {
+                origin.session = Some(id as u64);
+                origin.stamp()
+            }
+            Ok(_) | Err(_) => None,
+        }
+    }
+
+    fn answered(&self, request: &Request) {
+        if let Some(stamp) = request.stamp {
+            self.origins.borrow_mut()[request.group as usize].answered(stamp);
+        }
+    }
+
+    /// `MOVED`, if the leader is a member whose client address is known.
+    fn moved(&self, request: &Request, leader: ReplicaId) -> Option<Reply> {
+        let slot = match &request.task {
+            Task::Command(owned) => {
+                let arguments = owned.arguments();
+                let command = evenkeel_wire::command::parse(&arguments).ok()?;
+                *slots_named(&command).first()?
+            }
+            Task::Transaction { commands, watches } => {
+                let slot = self.transaction_slot(commands, watches).ok()?;
+                slot?
+            }
+            Task::Versions(keys) => slots::slot(keys.first()?),
+            Task::OpenSession { .. } => return None,
+        };
+        let address = self.client_address(leader)?;
+        Some(Reply::error(format!("MOVED {slot} {address}")))
+    }
+
+    pub(crate) fn group_of(&self, slot: u16) -> u32 {
+        group_of(slot, self.config.cluster.shard_count)
+    }
+}
+
+impl Request {
+    pub(crate) fn needs_session(&self) -> bool {
+        match &self.task {
+            Task::Command(owned) => {
+                let arguments = owned.arguments();
+                evenkeel_wire::command::parse(&arguments).is_ok_and(|command| is_write(&command))
+            }
+            Task::Transaction { .. } => true,
+            Task::Versions(_) | Task::OpenSession { .. } => false,
+        }
+    }
+}
+
+/// The hash slots of a command's keys.
+fn slots_named(command: &Command<'_>) -> BTreeSet<u16> {
+    let slots = RefCell::new(BTreeSet::new());
+    let _where = scatter::split(command, |key| {
+        slots.borrow_mut().insert(slots::slot(key));
+        0
+    });
+    slots.into_inner()
+}
+
+/// An argument larger than any value can be is refused before it costs anything.
+fn check_limits(arguments: &Arguments<'_>) -> Result<(), Reply> {
+    let (max, count) = (limits::VALUE_SIZE_MAX, arguments.count());
+    for argument in arguments.list(1).iter() {
+        if max < argument.len() {
+            return Err(Reply::error(format!(
+                "ERR value is {} bytes, the keyspace `default` allows {max} (`value_size_max`)",
+                argument.len()
+            )));
+        }
+    }
+    let key = arguments.get(1).filter(|key| count > 1 && limits::KEY_SIZE_MAX < key.len());
+    match key {
+        Some(key) => Err(Reply::error(format!(
+            "ERR key is {} bytes, at most {} are possible (`key_size_max`)",
+            key.len(),
+            limits::KEY_SIZE_MAX
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// Names the keyspaces there are.
+pub fn unknown_keyspace(number: i64) -> Reply {
+    Reply::error(format!(
+        "ERR DB index is out of range: there is no keyspace {number}; 0 is `{}`, 1 is `{}`",
+        KEYSPACE_NAMES[0], KEYSPACE_NAMES[1]
+    ))
+}
+
+fn timed_out(maybe_done: bool) -> Reply {
+    Reply::error(if maybe_done && !planted(Bug::TimeoutReportedAsFailure) {
+        "TIMEOUT no quorum answered in time; the outcome is unknown: the write may or may not happen"
+    } else {
+        "CLUSTERDOWN no leader answered in time; nothing was changed: try again"
+    })
+}
+
+fn gone() -> Reply {
+    Reply::error("ERR the node is stopping")
+}

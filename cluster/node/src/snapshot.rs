@@ -1,0 +1,310 @@
+//! Handing a group's whole state to a replica whose next entries are gone from memory.
+//!
+//! The sender freezes what the keys are at one slot (names, versions and where the log keeps them:
+//! the log never changes, so the values can be read at leisure) and streams it in chunks, a few ahead
+//! of the receiver's acknowledgements. The receiver writes every item to its own log at once, and one
+//! last record makes all of them valid together with the group's state: a crash leaves all or nothing.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use evenkeel_core::consensus::{Consensus, Input, ReplicaId, Slot, SnapshotMark};
+use evenkeel_core::placement::PlacementMap;
+use evenkeel_engine::batch::BatchBuilder;
+use evenkeel_engine::store::Value;
+use evenkeel_engine::{Location, Record, RecordKind};
+use evenkeel_runtime as runtime;
+use evenkeel_wire::peer::Message as Frame;
+use evenkeel_wire::peer::messages::{
+    SnapshotAck, SnapshotBegin, SnapshotChunk, SnapshotEnd, SnapshotItem,
+};
+use tokio::sync::Notify;
+
+use crate::bugs::{Bug, planted};
+use crate::codec;
+use crate::driver::state_record;
+use crate::entry::put_bytes;
+use crate::group::{Group, PLACEMENT_GROUP};
+use crate::machine::Machine;
+use crate::metrics::count;
+use crate::node::Node;
+use crate::observe::{Fact, observe};
+use crate::reader::Reader;
+use crate::recovery::install_items;
+use crate::state::State;
+
+/// A chunk is closed when its items hold this much.
+const CHUNK_BYTES: usize = 256 * 1024;
+/// How many chunks may be on their way.
+const CHUNKS_AHEAD_MAX: u64 = 4;
+/// A receiver that acknowledges nothing for so long is given up, for now.
+const ACK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A snapshot on its way to a peer.
+pub(crate) struct Outbound {
+    taken: Cell<u64>,
+    ended: Cell<bool>,
+    news: Notify,
+}
+
+/// A snapshot that is arriving.
+pub(crate) struct Inbound {
+    from: ReplicaId,
+    begin: SnapshotBegin,
+    items: Vec<(Bytes, Slot, Location)>,
+    chunks: u64,
+}
+
+/// One key, as it was at the snapshot's slot.
+struct Frozen {
+    slot: u16,
+    key: Bytes,
+    version: u64,
+    expires_at_ms: u64,
+    home: Option<(Location, u32)>,
+}
+
+impl Node {
+    pub(crate) fn start_snapshot(self: &Rc<Node>, group: &mut Group, to: ReplicaId) {
+        if group.snapshots.contains(&to) {
+            return;
+        }
+        group.snapshots.push(to);
+        count(&self.metrics.snapshots_sent);
+        let (node, number) = (Rc::clone(self), group.number);
+        drop(runtime::spawn(async move {
+            let id = runtime::random_u64().max(1);
+            let sent = node.send_snapshot(number, to, id).await;
+            node.outbound.borrow_mut().remove(&id);
+            tracing::info!(
+                group = number,
+                peer = to.0,
+                installed = sent.is_some(),
+                "snapshot sent"
+            );
+            node.groups[number as usize].borrow_mut().snapshots.retain(|peer| *peer != to);
+            node.step(number, Input::SnapshotEnded { to });
+        }));
+    }
+
+    /// `None`: the receiver did not take it.
+    async fn send_snapshot(self: &Rc<Node>, number: u32, to: ReplicaId, id: u64) -> Option<()> {
+        let (begin, keys) = self.freeze(number, to, id)?;
+        let outbound =
+            Rc::new(Outbound { taken: Cell::new(0), ended: Cell::new(false), news: Notify::new() });
+        self.outbound.borrow_mut().insert(id, Rc::clone(&outbound));
+        self.peers.send(to, &Frame::SnapshotBegin(begin)).then_some(())?;
+        let (mut items, mut bytes, mut index) = (Vec::new(), 0, 0);
+        for frozen in keys {
+            let value = self.frozen_value(&frozen).await?;
+            bytes += frozen.key.len() + value.len() + 32;
+            items.push(SnapshotItem {
+                key: frozen.key,
+                value,
+                version: frozen.version,
+                expires_at_ms: frozen.expires_at_ms,
+            });
+            if CHUNK_BYTES <= bytes {
+                let items = std::mem::take(&mut items);
+                let chunk = SnapshotChunk { id, index, items };
+                self.peers.send(to, &Frame::SnapshotChunk(chunk)).then_some(())?;
+                (index, bytes) = (index + 1, 0);
+                outbound.wait(|outbound| index <= outbound.taken.get() + CHUNKS_AHEAD_MAX).await?;
+            }
+        }
+        if !items.is_empty() {
+            let chunk = SnapshotChunk { id, index, items };
+            self.peers.send(to, &Frame::SnapshotChunk(chunk)).then_some(())?;
+            index += 1;
+        }
+        let end = SnapshotEnd { id, chunk_count: index };
+        self.peers.send(to, &Frame::SnapshotEnd(end)).then_some(())?;
+        outbound.wait(|outbound| outbound.ended.get()).await
+    }
+
+    fn freeze(&self, number: u32, to: ReplicaId, id: u64) -> Option<(SnapshotBegin, Vec<Frozen>)> {
+        let group = self.groups[number as usize].borrow();
+        let slot = group.machine.applied;
+        let configuration = group.core.configuration_at(slot)?;
+        let mut state = Vec::new();
+        put_bytes(&mut state, &group.machine.encode());
+        let map = if number == PLACEMENT_GROUP { self.map.borrow().encode() } else { Vec::new() };
+        put_bytes(&mut state, &map);
+        let begin = SnapshotBegin {
+            id,
+            map_epoch: self.peers.map_epoch.get(),
+            shard: number,
+            from: self.replica.0,
+            to: to.0,
+            slot: slot.0,
+            configuration: Some(codec::voters_to(configuration)),
+            state: state.into(),
+        };
+        let mut keys = Vec::new();
+        if number != PLACEMENT_GROUP {
+            let store = self.store.borrow();
+            for slot in self.slots_of(number) {
+                keys.extend(store.keys_in(slot).map(|(key, found)| Frozen {
+                    slot,
+                    key: Bytes::copy_from_slice(key),
+                    version: found.version,
+                    expires_at_ms: found.expires_at_ms,
+                    home: store.home(slot, key),
+                }));
+            }
+        }
+        Some((begin, keys))
+    }
+
+    /// The value a key had; from memory if it still has it, else from the log.
+    async fn frozen_value(&self, frozen: &Frozen) -> Option<Bytes> {
+        if let Some(found) = self.store.borrow().peek(frozen.slot, &frozen.key)
+            && found.version == frozen.version
+            && let Value::Memory(value) = found.value
+        {
+            return Some(Bytes::copy_from_slice(value));
+        }
+        let (location, index) = frozen.home?;
+        self.read_value(location, index).await
+    }
+
+    pub(crate) fn snapshot_acknowledged(&self, ack: SnapshotAck) {
+        if let Some(outbound) = self.outbound.borrow().get(&ack.id) {
+            outbound.taken.set(outbound.taken.get().max(ack.chunks_taken));
+            outbound.ended.set(outbound.ended.get() || ack.installed);
+            outbound.news.notify_one();
+        }
+    }
+
+    pub(crate) fn snapshot_begins(&self, from: ReplicaId, begin: SnapshotBegin) {
+        let number = begin.shard;
+        let wanted = begin.to == self.replica.0
+            && (number as usize) < self.groups.len()
+            && self.groups[number as usize].borrow().machine.applied.0 < begin.slot;
+        if !wanted {
+            let ack = SnapshotAck { id: begin.id, installed: true, ..SnapshotAck::default() };
+            self.peers.send(from, &Frame::SnapshotAck(ack)); // We have that already.
+            return;
+        }
+        let inbound = Inbound { from, begin, items: Vec::new(), chunks: 0 };
+        self.inbound.borrow_mut().insert(number, inbound);
+    }
+
+    pub(crate) fn snapshot_chunk(&self, from: ReplicaId, chunk: SnapshotChunk) {
+        let mut all = self.inbound.borrow_mut();
+        let Some(inbound) = all.values_mut().find(|inbound| inbound.begin.id == chunk.id) else {
+            return;
+        };
+        if inbound.from != from || inbound.chunks != chunk.index {
+            return; // A piece is missing: the sender will give up and start over.
+        }
+        for item in chunk.items {
+            let mut batch = BatchBuilder::new(&[]);
+            batch.put(&item.key, &item.value, item.expires_at_ms);
+            let payload = batch.finish();
+            let record = Record {
+                kind: RecordKind::Item,
+                stream: inbound.begin.shard,
+                position: item.version,
+                stamp: [inbound.begin.id, 0],
+                commit: 0,
+                payload: &payload,
+            };
+            let (_, location) = self.append(&record);
+            inbound.items.push((payload, Slot(item.version), location));
+        }
+        inbound.chunks += 1;
+        let ack = SnapshotAck { id: chunk.id, chunks_taken: inbound.chunks, ..Default::default() };
+        self.peers.send(from, &Frame::SnapshotAck(ack));
+    }
+
+    pub(crate) fn snapshot_ends(self: &Rc<Node>, from: ReplicaId, end: SnapshotEnd) {
+        let mut all = self.inbound.borrow_mut();
+        let found = all.iter().find(|(_, inbound)| inbound.begin.id == end.id);
+        let Some(number) = found.map(|(number, _)| *number) else { return };
+        let inbound = all.remove(&number).expect("found just now");
+        if inbound.from != from || inbound.chunks != end.chunk_count {
+            return;
+        }
+        let node = Rc::clone(self);
+        drop(runtime::spawn(async move {
+            let id = inbound.begin.id;
+            if node.install_snapshot(number, inbound).await.is_some() {
+                let ack = SnapshotAck { id, installed: true, ..SnapshotAck::default() };
+                node.peers.send(from, &Frame::SnapshotAck(ack));
+            }
+        }));
+    }
+
+    /// `None`: it was malformed, or has been overtaken.
+    async fn install_snapshot(self: &Rc<Node>, number: u32, inbound: Inbound) -> Option<()> {
+        let Inbound { begin, items, .. } = inbound;
+        let mut reader = Reader::new(&begin.state);
+        let machine = Machine::decode(&mut Reader::new(reader.sized()?))?;
+        let map = Some(reader.sized()?.to_vec()).filter(|map| !map.is_empty());
+        let decoded = match &map {
+            Some(bytes) => Some(PlacementMap::decode(bytes).ok()?),
+            None => None,
+        };
+        let configuration = codec::voters_from(begin.configuration?)?;
+        let mark = SnapshotMark { slot: Slot(begin.slot), configuration: configuration.clone() };
+        if machine.applied != mark.slot {
+            return None;
+        }
+        let sequence = {
+            let mut group = self.groups[number as usize].borrow_mut();
+            if mark.slot <= group.machine.applied || group.installing {
+                return None;
+            }
+            group.installing = true;
+            let promised = group.core.status().promised;
+            let state = State::Snapshot {
+                id: begin.id,
+                promised,
+                configuration,
+                machine: machine.clone(),
+                map,
+            };
+            self.append(&state_record(number, Slot(0), &state.encode())).0
+        };
+        if !planted(Bug::SnapshotBeforeFlush) {
+            self.flushed(sequence).await;
+        }
+        let mut group = self.groups[number as usize].borrow_mut();
+        group.installing = false;
+        if number != PLACEMENT_GROUP {
+            let mut store = self.store.borrow_mut();
+            if !planted(Bug::SnapshotKeepsOldKeys) {
+                store.clear_slots(self.slots_of(number));
+            }
+            install_items(&items, &mut store)?;
+        }
+        group.locations = group.locations.split_off(&Slot(mark.slot.0 + 1));
+        let (applied, digest) = (machine.applied, machine.digest);
+        group.machine = machine;
+        observe(self.replica, number, || Fact::Restarted {
+            applied,
+            state: digest,
+            promised: group.core.status().promised,
+        });
+        count(&self.metrics.snapshots_installed);
+        self.step_group(&mut group, Input::SnapshotInstalled(mark));
+        drop(group);
+        if let Some(map) = decoded {
+            self.adopt_map(map);
+        }
+        Some(())
+    }
+}
+
+impl Outbound {
+    /// `None`: nothing was heard for too long.
+    async fn wait(&self, enough: impl Fn(&Outbound) -> bool) -> Option<()> {
+        while !enough(self) {
+            runtime::timeout(ACK_TIMEOUT, self.news.notified()).await.ok()?;
+        }
+        Some(())
+    }
+}

@@ -1,0 +1,111 @@
+//! What a node must not forget beside its entries: the payloads of the log's `State` records.
+//!
+//! ```text
+//! size  field
+//!    1  kind        1 promised, 2 snapshot, 3 met, 4 genesis
+//! kind 1:  8 round, 8 replica
+//! kind 2:  8 snapshot id, 8 round, 8 replica, 4 + voters, 4 + machine, 4 + placement map (empty: none)
+//! kind 3:  8 replica, 4 + name
+//! kind 4:  1 founder, the placement map this node began with
+//! ```
+//!
+//! Integers are little-endian. A snapshot's record makes its items (which stand before it in the log)
+//! and its hard state valid in one stroke: a crash leaves either all of them or none.
+
+use evenkeel_core::consensus::{Ballot, Configuration, ReplicaId};
+
+use crate::entry::{put_bytes, put_voters, voters};
+use crate::machine::Machine;
+use crate::reader::Reader;
+
+const KIND_PROMISED: u8 = 1;
+const KIND_SNAPSHOT: u8 = 2;
+const KIND_MET: u8 = 3;
+const KIND_GENESIS: u8 = 4;
+
+/// One `State` record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum State {
+    /// No ballot below this may be accepted in this group.
+    Promised(Ballot),
+    /// The group's state was replaced by a snapshot; its items stand before this record.
+    Snapshot {
+        id: u64,
+        promised: Ballot,
+        configuration: Configuration,
+        machine: Machine,
+        map: Option<Vec<u8>>,
+    },
+    /// This life of a member has been seen: it may have voted.
+    Met { name: String, replica: ReplicaId },
+    /// The placement map this node began with. A founder votes by it; who came later waits to be added.
+    Genesis { founder: bool, map: Vec<u8> },
+}
+
+impl State {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut target = Vec::new();
+        match self {
+            State::Promised(ballot) => {
+                target.push(KIND_PROMISED);
+                put_ballot(&mut target, *ballot);
+            }
+            State::Snapshot { id, promised, configuration, machine, map } => {
+                target.push(KIND_SNAPSHOT);
+                target.extend_from_slice(&id.to_le_bytes());
+                put_ballot(&mut target, *promised);
+                put_voters(&mut target, configuration);
+                put_bytes(&mut target, &machine.encode());
+                put_bytes(&mut target, map.as_deref().unwrap_or_default());
+            }
+            State::Met { name, replica } => {
+                target.push(KIND_MET);
+                target.extend_from_slice(&replica.0.to_le_bytes());
+                put_bytes(&mut target, name.as_bytes());
+            }
+            State::Genesis { founder, map } => {
+                target.push(KIND_GENESIS);
+                target.push(u8::from(*founder));
+                target.extend_from_slice(map);
+            }
+        }
+        target
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Option<State> {
+        let mut reader = Reader::new(bytes);
+        match reader.u8()? {
+            KIND_PROMISED => Some(State::Promised(ballot(&mut reader)?)),
+            KIND_SNAPSHOT => {
+                let id = reader.u64()?;
+                let promised = ballot(&mut reader)?;
+                let configuration = voters(&mut reader)?;
+                let machine = Machine::decode(&mut Reader::new(reader.sized()?))?;
+                let map = Some(reader.sized()?.to_vec()).filter(|map| !map.is_empty());
+                Some(State::Snapshot { id, promised, configuration, machine, map })
+            }
+            KIND_MET => {
+                let replica = ReplicaId(reader.u64()?);
+                let name = String::from_utf8(reader.sized()?.to_vec()).ok()?;
+                Some(State::Met { name, replica })
+            }
+            KIND_GENESIS => {
+                let founder = reader.u8()? != 0;
+                Some(State::Genesis { founder, map: reader.rest().to_vec() })
+            }
+            _ => None,
+        }
+    }
+}
+
+fn put_ballot(target: &mut Vec<u8>, ballot: Ballot) {
+    target.extend_from_slice(&ballot.round.to_le_bytes());
+    target.extend_from_slice(&ballot.replica.0.to_le_bytes());
+}
+
+fn ballot(reader: &mut Reader<'_>) -> Option<Ballot> {
+    Some(Ballot { round: reader.u64()?, replica: ReplicaId(reader.u64()?) })
+}
+
+#[cfg(test)]
+mod tests;
