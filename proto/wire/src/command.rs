@@ -7,9 +7,11 @@ use crate::arguments::{List, Pairs};
 
 mod error;
 mod kept;
+mod parse;
 
 pub use error::CommandError;
 pub use kept::OwnedCommand;
+pub use parse::parse;
 
 /// What a client asks for.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -125,7 +127,8 @@ pub enum Command<'a> {
         /// One or more.
         keys: List<'a>,
     },
-    /// `EXPIRE`, `PEXPIRE`, `EXPIREAT`, `PEXPIREAT`. A deadline that has passed deletes the key.
+    /// `EXPIRE`, `PEXPIRE`, `EXPIREAT`, `PEXPIREAT`. A deadline that has passed deletes the key. The
+    /// reply is 1 or 0.
     Expire {
         /// Which.
         key: &'a [u8],
@@ -642,3 +645,6 @@ pub enum AclCommand<'a> {
         category: Option<&'a [u8]>,
     },
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,8 +10,10 @@ extern crate std;
 
 pub mod arguments;
 pub mod command;
+pub mod glob;
 pub mod limits;
 pub mod number;
 pub mod peer;
 pub mod reply;
 pub mod resp;
+pub mod table;

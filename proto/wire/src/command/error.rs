@@ -54,6 +54,24 @@ pub enum CommandError {
     /// `HELLO` with a version we do not speak.
     #[error("NOPROTO unsupported protocol version")]
     ProtocolVersion,
+    /// A word that is none of the options.
+    #[error("ERR Unsupported option {option}")]
+    UnsupportedOption {
+        /// As the client wrote it, cut and made printable.
+        option: String,
+    },
+    /// The same, in `HELLO`.
+    #[error("ERR Syntax error in HELLO option '{option}'")]
+    HelloOption {
+        /// As the client wrote it, cut and made printable.
+        option: String,
+    },
+    /// The same, in `CLIENT SETINFO`.
+    #[error("ERR Unrecognized option '{option}'")]
+    UnrecognizedOption {
+        /// As the client wrote it, cut and made printable.
+        option: String,
+    },
     /// Everything that has a text of its own; the text starts with its code.
     #[error("{0}")]
     Other(&'static str),
