@@ -9,11 +9,24 @@
 //! too. Everything else may be lost, torn at 512 bytes, or reordered.
 
 use std::io;
+use std::path::Path;
 use std::task::{Context, Poll};
 
 pub use self::buffer::Buffer;
+use self::directory::Directory;
+pub use self::directory::{DirectoryState, directory_state};
+use self::pool::PoolDisk;
+#[cfg(target_os = "linux")]
+use self::uring::UringDisk;
+use crate::error::EngineError;
 
 mod buffer;
+mod directory;
+pub mod memory;
+mod outbox;
+pub mod pool;
+#[cfg(target_os = "linux")]
+pub mod uring;
 
 /// Every offset, size and address of an operation is a multiple of this, in bytes.
 pub const BLOCK_SIZE: usize = 4096;
@@ -96,11 +109,46 @@ pub trait Disk {
     fn name(&self) -> &'static str;
 }
 
+/// Which production backend to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Backend {
+    /// io_uring if the system allows it, else the thread pool, with one line in the log.
+    #[default]
+    Auto,
+    /// io_uring or nothing.
+    IoUring,
+    /// Threads that block in `pread`, `pwrite` and `fdatasync`.
+    ThreadPool,
+}
+
 /// Takes a data directory for this process (making it if it is not there) and picks a backend.
 ///
 /// # Errors
 /// `Locked` if another process has it, `Folder` if it cannot be made, read or locked.
-pub fn open_disk(path: &std::path::Path) -> Result<Box<dyn Disk>, crate::EngineError> {
-    let _ = path;
-    unimplemented!()
+pub fn open_disk(path: &Path) -> Result<Box<dyn Disk>, EngineError> {
+    open_disk_with(path, Backend::Auto)
+}
+
+/// As `open_disk`, with a backend of one's own choice.
+///
+/// # Errors
+/// As `open_disk`; `Folder` too if the system has no such backend.
+pub fn open_disk_with(path: &Path, backend: Backend) -> Result<Box<dyn Disk>, EngineError> {
+    let directory = Directory::open(path)?;
+    let refused = |source| EngineError::Folder { path: path.to_owned(), source };
+    #[cfg(target_os = "linux")]
+    if backend != Backend::ThreadPool {
+        match uring::probe() {
+            Ok(ring) => return Ok(Box::new(UringDisk::start(directory, ring).map_err(refused)?)),
+            Err(error) if backend == Backend::IoUring => return Err(refused(error)),
+            Err(error) => {
+                tracing::warn!(%error, "io_uring cannot be used here: the thread pool serves the disk");
+            }
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    if backend == Backend::IoUring {
+        return Err(refused(io::ErrorKind::Unsupported.into()));
+    }
+    Ok(Box::new(PoolDisk::start(directory).map_err(refused)?))
 }

@@ -7,6 +7,7 @@ pub mod batch;
 pub mod bugs;
 pub mod disk;
 mod error;
+mod format;
 mod identity;
 pub mod limits;
 mod location;

@@ -1,14 +1,46 @@
 //! The log: how bytes become durable.
+//!
+//! ```text
+//! append ─► filling chunks ─► group: write, write, … ─► flush ─► Event::Durable
+//!                 read ◄──────────────┴─ from memory until here, from the device after
+//! ```
+//!
+//! Records gather in chunks while one group of chunks is written and flushed; then all that has
+//! gathered is the next group. So one flush is in flight at a time, and it serves everyone who waited
+//! for the one before. Reads are never behind a flush.
+//!
+//! Invariant: `durable` grows only when a flush has completed that was submitted after every write of
+//! its group had completed, and all earlier groups were durable.
 
-use std::task::{Context, Poll};
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
-use crate::disk::Disk;
+use self::conversation::Conversation;
+use self::gather::Gather;
+use self::reads::Reads;
+use self::segments::Segments;
+use crate::bugs::{Bug, planted};
+use crate::disk::{Area, Completion, Disk, Operation, Ticket};
 use crate::error::{EngineError, ReadError};
-use crate::limits::SEGMENT_SIZE_DEFAULT;
+use crate::format::record;
+use crate::format::superblock::Superblock;
+use crate::limits::{
+    CHUNK_HEADER_SIZE, CHUNK_SIZE_MAX, PENDING_SIZE_MAX, RECORD_OVERHEAD_MAX,
+    RECORD_PAYLOAD_SIZE_MAX, SEGMENT_SIZE_DEFAULT,
+};
 use crate::record::{Record, Replay, Sequence};
 use crate::{Identity, Location};
+
+mod conversation;
+mod gather;
+mod open;
+mod reads;
+mod recovery;
+mod segments;
+mod window;
 
 /// How a log is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,11 +51,19 @@ pub struct Options {
     pub serve_with_holes: bool,
     /// Most bytes in segments; 0 for as many as the device has.
     pub log_size_max: u64,
+    /// A chunk is closed at this size in bytes, at most `CHUNK_SIZE_MAX`; a record that is larger has
+    /// a chunk to itself.
+    pub chunk_size: usize,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { segment_size: SEGMENT_SIZE_DEFAULT, serve_with_holes: false, log_size_max: 0 }
+        Options {
+            segment_size: SEGMENT_SIZE_DEFAULT,
+            serve_with_holes: false,
+            log_size_max: 0,
+            chunk_size: CHUNK_SIZE_MAX,
+        }
     }
 }
 
@@ -133,12 +173,48 @@ pub struct EngineStatus {
     pub full: bool,
 }
 
-/// See the module's text.
+/// The group that is on its way to the disk.
 #[derive(Debug)]
-pub struct Engine {}
+struct Group {
+    /// Tells its writes from those of other groups.
+    number: u64,
+    writes_left: usize,
+    flushing: bool,
+}
+
+/// What a completion that is not a read's is about.
+#[derive(Debug, Clone, Copy)]
+enum Purpose {
+    Write { group: u64, segment: u32 },
+    Flush { segment: u32 },
+    Create { segment: u32 },
+    WatermarkWrite,
+    WatermarkFlush,
+}
+
+/// See the module's text. Single-threaded: whoever appends and whoever polls take turns.
+#[derive(Debug)]
+pub struct Engine {
+    conversation: Conversation,
+    superblock: Superblock,
+    segments: Segments,
+    gather: Gather,
+    reads: Reads,
+    group: Option<Group>,
+    /// `durable_upto` that is being written to the superblock.
+    watermark: Option<u64>,
+    purposes: BTreeMap<Ticket, Purpose>,
+    durable: u64,
+    read_ticket: u64,
+    /// Not yet handed out.
+    events: Vec<Event>,
+    waker: Option<Waker>,
+    failed: bool,
+    status: EngineStatus,
+}
 
 impl Engine {
-    /// Makes a new log on an empty disk.
+    /// Makes a new log on a disk that has none.
     ///
     /// # Errors
     /// `NotEmpty`, `Option`, `Size` (of the name), `Full`, `Disk`.
@@ -147,11 +223,11 @@ impl Engine {
         options: Options,
         identity: Identity,
     ) -> Result<Engine, EngineError> {
-        let _ = (disk, options, identity);
-        unimplemented!()
+        open::create(disk, options, identity).await
     }
 
-    /// Recovers what is there and hands it to `replay`, in order.
+    /// Recovers what is there and hands it to `replay`, in order. Until it is certain that the log can
+    /// be used, nothing is written.
     ///
     /// # Errors
     /// `Empty`, `Format`, `Damaged`, `Superblock`, `Option`, `Disk`.
@@ -160,29 +236,101 @@ impl Engine {
         options: Options,
         replay: &mut dyn Replay,
     ) -> Result<(Engine, Opened), EngineError> {
-        let _ = (disk, options, replay);
-        unimplemented!()
+        open::open(disk, options, replay).await
+    }
+
+    fn new(
+        conversation: Conversation,
+        superblock: Superblock,
+        segments: Segments,
+        gather: Gather,
+    ) -> Engine {
+        let durable = gather.cursor().sequence;
+        let status = EngineStatus { disk: conversation.disk.name(), ..EngineStatus::default() };
+        Engine {
+            conversation,
+            superblock,
+            segments,
+            gather,
+            reads: Reads::default(),
+            group: None,
+            watermark: None,
+            purposes: BTreeMap::new(),
+            durable,
+            read_ticket: 0,
+            events: Vec::new(),
+            waker: None,
+            failed: false,
+            status,
+        }
     }
 
     /// Adds a record to the open chunk. It can be read at once, and is durable after an
     /// `Event::Durable` with its sequence or a higher one.
     ///
+    /// Cost: one copy and one checksum of the payload; no I/O in here.
+    ///
     /// # Errors
     /// `Size`, `Full`, `Busy`, `Failed`; the record was not appended.
     pub fn append(&mut self, record: &Record<'_>) -> Result<(Sequence, Location), EngineError> {
-        let _ = record;
-        unimplemented!()
+        if self.failed {
+            return Err(EngineError::Failed);
+        }
+        self.check_size(record.payload.len())?;
+        let pending = self.gather.pending();
+        if PENDING_SIZE_MAX < pending + record.payload.len() {
+            return Err(EngineError::Busy { pending, max: PENDING_SIZE_MAX });
+        }
+        let size = record::size_max(record.payload.len());
+        let segment_size = self.segments.size(self.gather.cursor().segment);
+        if !self.gather.fits(size, segment_size) {
+            let segment = self.gather.segment_for(size, segment_size);
+            self.wake(); // Even a refusal may have to look for room.
+            self.segments.claim(segment, self.gather.author().incarnation)?;
+            self.gather.open_chunk(segment);
+        }
+        let location = self.gather.push(record);
+        self.wake();
+        Ok((Sequence(self.gather.cursor().sequence), location))
+    }
+
+    fn check_size(&self, size: usize) -> Result<(), EngineError> {
+        // Small segments, in tests, hold less than a record may have.
+        let room = self.segments.size_min() as usize - CHUNK_HEADER_SIZE - RECORD_OVERHEAD_MAX;
+        let size_max = RECORD_PAYLOAD_SIZE_MAX.min(room);
+        if size_max < size {
+            return Err(EngineError::Size { what: "the record's payload", size, size_max });
+        }
+        Ok(())
     }
 
     /// Everything up to here would survive a power cut.
     pub fn durable(&self) -> Sequence {
-        unimplemented!()
+        Sequence(self.durable)
     }
 
-    /// Asks for a record's payload; `Event::Read` answers.
+    /// Asks for a record's payload; `Event::Read` answers. From memory if the record is not durable
+    /// yet, else with one device read; verified either way.
     pub fn read(&mut self, location: Location) -> ReadTicket {
-        let _ = location;
-        unimplemented!()
+        self.read_ticket += 1;
+        let ticket = ReadTicket(self.read_ticket);
+        if let Some(payload) = self.gather.read(location) {
+            self.status.memory_reads += 1;
+            self.events.push(Event::Read { ticket, result: Ok(payload) });
+        } else {
+            let Location { segment, offset, size } = location;
+            let end = u64::from(offset) + u64::from(size);
+            let there = self.segments.exists(segment) && end <= self.segments.size(segment);
+            match self.segments.incarnation(segment).filter(|_| there && size != 0) {
+                Some(incarnation) => self.reads.add(ticket, location, incarnation),
+                None => {
+                    let cause = "there is no such place in the log".to_owned();
+                    self.end_read(ticket, Err(ReadError::Damaged { segment, offset, cause }));
+                }
+            }
+        }
+        self.wake();
+        ticket
     }
 
     /// Drives everything, and appends what has happened to `events`. `Pending` when nothing has.
@@ -194,27 +342,213 @@ impl Engine {
         context: &mut Context<'_>,
         events: &mut Vec<Event>,
     ) -> Poll<Result<(), EngineError>> {
-        let _ = (context, events);
-        unimplemented!()
+        if self.failed {
+            return Poll::Ready(Err(EngineError::Failed));
+        }
+        let mut completions = Vec::new();
+        loop {
+            self.start_work();
+            if self.conversation.disk.poll(context, &mut completions).is_pending() {
+                break;
+            }
+            for completion in completions.drain(..) {
+                if let Err(error) = self.complete(completion) {
+                    self.failed = true;
+                    return Poll::Ready(Err(error));
+                }
+            }
+        }
+        if self.events.is_empty() {
+            self.waker = Some(context.waker().clone());
+            return Poll::Pending;
+        }
+        events.append(&mut self.events);
+        Poll::Ready(Ok(()))
     }
 
     /// Call this every 50 to 100 ms or so: when nothing is being committed, it notes in the
     /// superblock how far the log is durable, so that later damage to the last chunks is not taken
-    /// for a torn tail. Cheap when there is nothing new to note.
+    /// for a torn tail. Free when there is nothing new to note.
     pub fn tick(&mut self) {
-        unimplemented!()
+        let new = self.superblock.durable_upto < self.durable;
+        if new && self.gather.is_idle() && self.watermark.is_none() && !self.failed {
+            self.watermark = Some(self.durable);
+            self.superblock.durable_upto = self.durable;
+            self.superblock.generation += 1;
+            let (offset, buffer) = (self.superblock.offset(), self.superblock.encode());
+            let write = Operation::Write { area: Area::Super, offset, buffer };
+            self.submit(write, Purpose::WatermarkWrite);
+            self.wake();
+        }
     }
 
-    /// Makes everything durable and notes a clean stop.
+    /// Makes everything durable and notes a clean stop. Reads that have not ended are given up.
     ///
     /// # Errors
     /// `Disk`, `Failed`.
-    pub async fn close(self) -> Result<(), EngineError> {
-        unimplemented!()
+    pub async fn close(mut self) -> Result<(), EngineError> {
+        let mut events = Vec::new();
+        poll_fn(|context| {
+            loop {
+                let polled = self.poll(context, &mut events);
+                if let Poll::Ready(Err(error)) = polled {
+                    return Poll::Ready(Err(error));
+                }
+                events.clear();
+                if self.gather.is_idle() && self.watermark.is_none() {
+                    return Poll::Ready(Ok::<(), EngineError>(()));
+                }
+                if polled.is_pending() {
+                    return Poll::Pending;
+                }
+            }
+        })
+        .await?;
+        assert!(self.durable == self.gather.cursor().sequence, "nothing is left to flush");
+        self.superblock.durable_upto = self.durable;
+        self.superblock.tail = Some(recovery::tail_of(self.gather.cursor()));
+        open::write_superblock(&mut self.conversation, &mut self.superblock).await
     }
 
     /// See `EngineStatus`.
     pub fn status(&self) -> EngineStatus {
-        unimplemented!()
+        EngineStatus {
+            incarnation: self.gather.author().incarnation,
+            segments: self.segments.count(),
+            segment_bytes: self.segments.bytes(),
+            pending_bytes: self.gather.pending() as u64,
+            appended: Sequence(self.gather.cursor().sequence),
+            durable: Sequence(self.durable),
+            read_retries: self.reads.retries,
+            full: self.segments.is_full(),
+            ..self.status.clone()
+        }
+    }
+
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    fn submit(&mut self, operation: Operation, purpose: Purpose) {
+        let ticket = self.conversation.submit(operation);
+        self.purposes.insert(ticket, purpose);
+    }
+
+    fn start_work(&mut self) {
+        while let Some((read, operation)) = self.reads.next() {
+            let ticket = self.conversation.submit(operation);
+            self.reads.submitted(ticket, read);
+            self.status.device_reads += 1;
+        }
+        if self.group.is_none()
+            && let Some(segment) = self.gather.ready()
+            && self.segments.exists(segment)
+        {
+            self.start_group(segment);
+        }
+        let cursor = self.gather.cursor();
+        if let Some((segment, size)) = self.segments.make(cursor.segment, cursor.offset) {
+            let create = Operation::Create { area: Area::Segment(segment), size };
+            self.submit(create, Purpose::Create { segment });
+        }
+    }
+
+    fn start_group(&mut self, segment: u32) {
+        let mut writes = Vec::new();
+        self.gather.start_group(self.durable, &mut writes);
+        let number = self.status.flushes + 1;
+        self.group = Some(Group { number, writes_left: writes.len(), flushing: false });
+        for write in writes {
+            if let Operation::Write { buffer, .. } = &write {
+                self.status.chunks += 1;
+                self.status.chunk_bytes += buffer.len() as u64;
+            }
+            self.submit(write, Purpose::Write { group: number, segment });
+        }
+    }
+
+    fn complete(&mut self, completion: Completion) -> Result<(), EngineError> {
+        let Some(purpose) = self.purposes.remove(&completion.ticket) else {
+            if let Some((ticket, result)) = self.reads.complete(&completion) {
+                self.end_read(ticket, result);
+            }
+            return Ok(());
+        };
+        let failed = |action, area| move |source| EngineError::disk(action, area, source);
+        match purpose {
+            Purpose::Write { group, segment } => {
+                completion.result.map_err(failed("write", Area::Segment(segment)))?;
+                self.on_written(group, segment);
+            }
+            Purpose::Flush { segment } => {
+                if !planted(Bug::FlushErrorIgnored) {
+                    completion.result.map_err(failed("flush", Area::Segment(segment)))?;
+                }
+                self.on_flushed();
+            }
+            Purpose::Create { segment } => {
+                let made = self.segments.made(segment, completion.result);
+                made.map_err(failed("make", Area::Segment(segment)))?;
+            }
+            Purpose::WatermarkWrite => {
+                completion.result.map_err(failed("write", Area::Super))?;
+                self.submit(Operation::Flush { area: Area::Super }, Purpose::WatermarkFlush);
+            }
+            Purpose::WatermarkFlush => {
+                completion.result.map_err(failed("flush", Area::Super))?;
+                self.watermark = None;
+                self.status.watermarks += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn on_written(&mut self, number: u64, segment: u32) {
+        let Some(group) = self.group.as_mut().filter(|group| group.number == number) else {
+            return;
+        };
+        group.writes_left -= 1;
+        let written = group.writes_left == 0 || planted(Bug::CompletionsOutOfOrder);
+        if written && !group.flushing {
+            group.flushing = true;
+            if planted(Bug::DurableBeforeFlush) {
+                self.vouch();
+            }
+            self.submit(
+                Operation::Flush { area: Area::Segment(segment) },
+                Purpose::Flush { segment },
+            );
+        }
+    }
+
+    fn on_flushed(&mut self) {
+        let group = self.group.take().expect("a flush belongs to a group");
+        assert!(group.flushing, "the writes come before the flush");
+        let before = self.durable;
+        self.vouch();
+        self.gather.end_group();
+        let records = self.durable - before;
+        let bucket = (u64::BITS - records.leading_zeros()) as usize;
+        let last = self.status.flush_records.len() - 1;
+        self.status.flush_records[bucket.min(last)] += 1;
+        self.status.flushes += 1;
+    }
+
+    /// The group's records would survive a power cut.
+    fn vouch(&mut self) {
+        let (_, last) = self.gather.group().expect("a group was written");
+        if self.durable < last {
+            self.durable = last;
+            self.events.push(Event::Durable(Sequence(last)));
+        }
+    }
+
+    fn end_read(&mut self, ticket: ReadTicket, result: Result<Bytes, ReadError>) {
+        if result.is_err() {
+            self.status.read_errors += 1;
+        }
+        self.events.push(Event::Read { ticket, result });
     }
 }

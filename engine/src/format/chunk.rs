@@ -1,0 +1,197 @@
+//! A chunk: what one write carries. A header, records, zeros up to the next block.
+//!
+//! ```text
+//! offset  size  field
+//!      0     4  header_checksum    CRC-32 of bytes 4..128
+//!      4     4  magic              "EKCH"
+//!      8     2  format             1
+//!     10     2  flags              0
+//!     12     4  payload_size       bytes of records, 1..=CHUNK_SIZE_MAX - 128
+//!     16     4  payload_checksum   CRC-32 of the records
+//!     20     4  previous_checksum  header_checksum of the chunk before, 0 if there is none
+//!     24     4  segment            where this chunk lies
+//!     28     4  offset             its first byte in the segment, a multiple of 4096
+//!     32     8  incarnation        the writer's
+//!     40     8  incarnation_start  sequence of the incarnation's first record
+//!     48     8  number             1 for the first chunk of the log, then one more each
+//!     56     8  first_sequence     of the first record
+//!     64     8  last_sequence      of the last record
+//!     72     8  durable_upto       every record up to here was durable when this was written
+//!     80     8  cluster            who wrote it
+//!     88     8  node
+//!     96    32  zeros
+//!    128     …  records, then zeros up to a multiple of 4096
+//! ```
+//!
+//! Two checksums, since a flipped bit in a size must not look like the end of the log: a header that
+//! holds is believed, whatever has become of the payload. `incarnation_start` tells which chunks of
+//! older incarnations are the remains of writes that were never acknowledged: those whose records a
+//! later incarnation numbered anew. The header is within the first sector, so a power cut leaves all
+//! of it or nothing.
+
+use super::{FORMAT, Place, SECTOR_SIZE, checksum_matches, put, u16_at, u32_at, u64_at};
+use crate::bugs::{Bug, planted};
+use crate::disk::{BLOCK_SIZE, Buffer};
+use crate::limits::{CHUNK_HEADER_SIZE, CHUNK_SIZE_MAX};
+
+const MAGIC: [u8; 4] = *b"EKCH";
+/// A header with fewer bytes that are not zero was never written: magic, format, sizes, sequences
+/// and two checksums have more, and a few flipped bits do not make up for them.
+const WRITTEN_BYTES_MIN: usize = 8;
+
+/// What a header says; see the table. The checksums are not in here but for the chain's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Header {
+    /// Where, and in which incarnation.
+    pub(crate) place: Place,
+    pub(crate) incarnation_start: u64,
+    pub(crate) number: u64,
+    pub(crate) first_sequence: u64,
+    pub(crate) last_sequence: u64,
+    pub(crate) durable_upto: u64,
+    pub(crate) cluster: u64,
+    pub(crate) node: u64,
+    pub(crate) previous_checksum: u32,
+    pub(crate) payload_size: u32,
+}
+
+impl Header {
+    /// The whole chunk, padding included, in bytes.
+    pub(crate) fn chunk_size(&self) -> usize {
+        chunk_size(self.payload_size as usize)
+    }
+}
+
+/// What is at a block boundary where a chunk may start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// A whole chunk.
+    Chunk {
+        /// What it says.
+        header: Header,
+        /// Its header's checksum, for the chain.
+        checksum: u32,
+    },
+    /// The header holds, the payload does not.
+    BadPayload {
+        /// What it says.
+        header: Header,
+        /// Its header's checksum, for the chain.
+        checksum: u32,
+        /// A power cut may have done it: some sector is all zeros.
+        torn: bool,
+    },
+    /// No header, and yet not blank.
+    BadBlock {
+        /// A power cut may have done it: the first sector is (all but) zeros.
+        torn: bool,
+    },
+    /// The header holds and has a format of its own.
+    OtherFormat(u16),
+    /// A block of zeros.
+    Blank,
+    /// The window ends within the chunk: look again with this many bytes.
+    More(usize),
+}
+
+/// How many bytes a chunk with that much payload takes.
+pub(crate) fn chunk_size(payload_size: usize) -> usize {
+    (CHUNK_HEADER_SIZE + payload_size).next_multiple_of(BLOCK_SIZE)
+}
+
+/// The chunk as it is written, and its header's checksum.
+pub(crate) fn encode(header: &Header, payload: &[u8]) -> (Buffer, u32) {
+    assert!(!payload.is_empty(), "a chunk has records");
+    assert!(payload.len() == header.payload_size as usize, "the header describes the payload");
+    assert!(header.chunk_size() <= CHUNK_SIZE_MAX, "a chunk has a bound");
+    assert!((header.place.offset as usize).is_multiple_of(BLOCK_SIZE), "chunks start at blocks");
+    assert!(header.first_sequence <= header.last_sequence, "a chunk has records");
+    assert!(header.durable_upto < header.first_sequence, "what is being written is not durable");
+    let mut buffer = Buffer::zeroed(header.chunk_size());
+    put(&mut buffer, 4, &MAGIC);
+    put(&mut buffer, 8, &FORMAT.to_le_bytes());
+    put(&mut buffer, 12, &header.payload_size.to_le_bytes());
+    put(&mut buffer, 16, &crc32fast::hash(payload).to_le_bytes());
+    put(&mut buffer, 20, &header.previous_checksum.to_le_bytes());
+    put(&mut buffer, 24, &header.place.segment.to_le_bytes());
+    put(&mut buffer, 28, &header.place.offset.to_le_bytes());
+    put(&mut buffer, 32, &header.place.incarnation.to_le_bytes());
+    put(&mut buffer, 40, &header.incarnation_start.to_le_bytes());
+    put(&mut buffer, 48, &header.number.to_le_bytes());
+    put(&mut buffer, 56, &header.first_sequence.to_le_bytes());
+    put(&mut buffer, 64, &header.last_sequence.to_le_bytes());
+    put(&mut buffer, 72, &header.durable_upto.to_le_bytes());
+    put(&mut buffer, 80, &header.cluster.to_le_bytes());
+    put(&mut buffer, 88, &header.node.to_le_bytes());
+    let checksum = crc32fast::hash(&buffer[4..CHUNK_HEADER_SIZE]);
+    put(&mut buffer, 0, &checksum.to_le_bytes());
+    put(&mut buffer, CHUNK_HEADER_SIZE, payload);
+    (buffer, checksum)
+}
+
+/// Looks at `window`, whole blocks from `offset` of `segment` on.
+pub(crate) fn examine(window: &[u8], segment: u32, offset: u32) -> Extent {
+    let block = &window[..BLOCK_SIZE];
+    let (header, checksum) = match header(block, segment, offset) {
+        Ok(found) => found,
+        Err(extent) => return extent,
+    };
+    let Some(chunk) = window.get(..header.chunk_size()) else {
+        return Extent::More(header.chunk_size());
+    };
+    let written = &chunk[..CHUNK_HEADER_SIZE + header.payload_size as usize];
+    if checksum_matches(u32_at(block, 16), crc32fast::hash(&written[CHUNK_HEADER_SIZE..])) {
+        return Extent::Chunk { header, checksum };
+    }
+    let torn = written.chunks(SECTOR_SIZE).any(|sector| sector.iter().all(|&byte| byte == 0));
+    Extent::BadPayload { header, checksum, torn }
+}
+
+/// The header in this block and its checksum, or what is there instead.
+pub(crate) fn header(block: &[u8], segment: u32, offset: u32) -> Result<(Header, u32), Extent> {
+    if block.iter().all(|&byte| byte == 0) {
+        return Err(Extent::Blank);
+    }
+    let checksum = crc32fast::hash(&block[4..CHUNK_HEADER_SIZE]);
+    if u32_at(block, 0) != checksum || block[4..8] != MAGIC {
+        return Err(Extent::BadBlock { torn: unwritten(block) });
+    }
+    if u16_at(block, 8) != FORMAT {
+        return Err(Extent::OtherFormat(u16_at(block, 8)));
+    }
+    let header = fields(block);
+    let here = header.place.segment == segment && header.place.offset == offset;
+    let payload_size = header.payload_size as usize;
+    let sensible = payload_size != 0
+        && payload_size <= CHUNK_SIZE_MAX - CHUNK_HEADER_SIZE
+        && header.first_sequence <= header.last_sequence;
+    if (here || planted(Bug::StaleBlockAccepted)) && sensible {
+        Ok((header, checksum))
+    } else {
+        Err(Extent::BadBlock { torn: false })
+    }
+}
+
+fn fields(block: &[u8]) -> Header {
+    Header {
+        place: Place {
+            incarnation: u64_at(block, 32),
+            segment: u32_at(block, 24),
+            offset: u32_at(block, 28),
+        },
+        incarnation_start: u64_at(block, 40),
+        number: u64_at(block, 48),
+        first_sequence: u64_at(block, 56),
+        last_sequence: u64_at(block, 64),
+        durable_upto: u64_at(block, 72),
+        cluster: u64_at(block, 80),
+        node: u64_at(block, 88),
+        previous_checksum: u32_at(block, 20),
+        payload_size: u32_at(block, 12),
+    }
+}
+
+fn unwritten(block: &[u8]) -> bool {
+    let written = block[..CHUNK_HEADER_SIZE].iter().filter(|&&byte| byte != 0).count();
+    written < WRITTEN_BYTES_MIN
+}

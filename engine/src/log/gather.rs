@@ -1,0 +1,225 @@
+//! What has been appended and is not durable yet: chunks that fill, chunks that are being written.
+//!
+//! Invariant: `written` chunks come before `filling` ones, all in order of place and of sequence, and
+//! only the last of `filling` still takes records.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use crate::Location;
+use crate::disk::{Area, Operation};
+use crate::format::{Place, chunk, record};
+use crate::limits::{CHUNK_HEADER_SIZE, GROUP_SIZE_MAX};
+use crate::record::Record;
+
+/// Who writes; goes into every header.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Author {
+    pub(super) cluster: u64,
+    pub(super) node: u64,
+    pub(super) incarnation: u64,
+    pub(super) incarnation_start: u64,
+}
+
+/// Where the next chunk goes, and what the last one was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Cursor {
+    pub(super) segment: u32,
+    pub(super) offset: u64,
+    /// The last chunk written.
+    pub(super) number: u64,
+    /// Its header's checksum.
+    pub(super) checksum: u32,
+    /// The last record appended.
+    pub(super) sequence: u64,
+}
+
+#[derive(Debug)]
+struct Filling {
+    place: Place,
+    payload: Vec<u8>,
+    first: u64,
+}
+
+#[derive(Debug)]
+struct Written {
+    place: Place,
+    payload: Bytes,
+    last: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Gather {
+    author: Author,
+    chunk_size_max: usize,
+    /// Its place is behind the last chunk, the open one as it is now.
+    cursor: Cursor,
+    filling: VecDeque<Filling>,
+    written: Vec<Written>,
+    pending: usize,
+}
+
+impl Gather {
+    pub(super) fn new(author: Author, chunk_size_max: usize, cursor: Cursor) -> Gather {
+        Gather {
+            author,
+            chunk_size_max,
+            cursor,
+            filling: VecDeque::new(),
+            written: Vec::new(),
+            pending: 0,
+        }
+    }
+
+    pub(super) fn author(&self) -> Author {
+        self.author
+    }
+
+    pub(super) fn cursor(&self) -> Cursor {
+        self.cursor
+    }
+
+    /// Bytes appended and not durable.
+    pub(super) fn pending(&self) -> usize {
+        self.pending
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.filling.is_empty() && self.written.is_empty()
+    }
+
+    /// Whether a record of at most `size` bytes goes into the open chunk.
+    pub(super) fn fits(&self, size: usize, segment_size: u64) -> bool {
+        self.filling.back().is_some_and(|open| {
+            let chunk_size = chunk::chunk_size(open.payload.len() + size);
+            let end = u64::from(open.place.offset) + chunk_size as u64;
+            chunk_size <= self.chunk_size_max && end <= segment_size
+        })
+    }
+
+    /// The segment in which a new chunk with such a record would lie.
+    pub(super) fn segment_for(&self, size: usize, segment_size: u64) -> u32 {
+        let end = self.cursor.offset + chunk::chunk_size(size) as u64;
+        if end <= segment_size { self.cursor.segment } else { self.cursor.segment + 1 }
+    }
+
+    /// Closes the open chunk and opens one in `segment`: the current one, or the next.
+    pub(super) fn open_chunk(&mut self, segment: u32) {
+        if segment != self.cursor.segment {
+            assert!(segment == self.cursor.segment + 1, "segments are filled in order");
+            self.cursor.segment = segment;
+            self.cursor.offset = 0;
+        }
+        let place = Place {
+            incarnation: self.author.incarnation,
+            segment,
+            offset: u32::try_from(self.cursor.offset).expect("a segment has a bound"),
+        };
+        let first = self.cursor.sequence + 1;
+        self.filling.push_back(Filling { place, payload: Vec::new(), first });
+    }
+
+    /// Adds a record to the open chunk, which has room for it.
+    pub(super) fn push(&mut self, appended: &Record<'_>) -> Location {
+        let open = self.filling.back_mut().expect("a chunk was opened for this record");
+        self.cursor.sequence += 1;
+        let delta = self.cursor.sequence - open.first;
+        let delta = u32::try_from(delta).expect("a chunk has fewer records than bytes");
+        let offset = record_offset(open.place, open.payload.len());
+        let place = Place { offset, ..open.place };
+        let size = record::encode(appended, delta, place, &mut open.payload);
+        self.pending += size;
+        let chunk_size = chunk::chunk_size(open.payload.len()) as u64;
+        self.cursor.offset = u64::from(open.place.offset) + chunk_size;
+        Location { segment: place.segment, offset, size: size as u32 }
+    }
+
+    /// The segment of the next group, when no other is being written.
+    pub(super) fn ready(&self) -> Option<u32> {
+        let segment = self.filling.front().map(|first| first.place.segment);
+        segment.filter(|_| self.written.is_empty())
+    }
+
+    /// Turns the chunks that come next, all of one segment, into writes.
+    pub(super) fn start_group(&mut self, durable: u64, writes: &mut Vec<Operation>) {
+        assert!(self.written.is_empty(), "one group is written at a time");
+        let mut size = 0;
+        while let Some(next) = self.filling.front() {
+            size += chunk::chunk_size(next.payload.len());
+            let same = self.written.last().is_none_or(|last| {
+                last.place.segment == next.place.segment && size <= GROUP_SIZE_MAX
+            });
+            if !same {
+                break;
+            }
+            let next = self.filling.pop_front().expect("looked at just now");
+            let last = self.filling.front().map_or(self.cursor.sequence, |after| after.first - 1);
+            self.cursor.number += 1;
+            let header = chunk::Header {
+                place: next.place,
+                incarnation_start: self.author.incarnation_start,
+                number: self.cursor.number,
+                first_sequence: next.first,
+                last_sequence: last,
+                durable_upto: durable,
+                cluster: self.author.cluster,
+                node: self.author.node,
+                previous_checksum: self.cursor.checksum,
+                payload_size: next.payload.len() as u32,
+            };
+            let (buffer, checksum) = chunk::encode(&header, &next.payload);
+            self.cursor.checksum = checksum;
+            let (area, offset) = (Area::Segment(next.place.segment), next.place.offset.into());
+            writes.push(Operation::Write { area, offset, buffer });
+            self.written.push(Written { place: next.place, payload: next.payload.into(), last });
+        }
+    }
+
+    /// The segment and the last sequence of the group that is being written.
+    pub(super) fn group(&self) -> Option<(u32, u64)> {
+        self.written.last().map(|last| (last.place.segment, last.last))
+    }
+
+    /// The group is durable: reads of it go to the disk from now on.
+    pub(super) fn end_group(&mut self) {
+        let size: usize = self.written.drain(..).map(|chunk| chunk.payload.len()).sum();
+        self.pending -= size;
+    }
+
+    /// The payload of a record that is still in here.
+    pub(super) fn read(&self, location: Location) -> Option<Bytes> {
+        for chunk in &self.written {
+            if let Some(start) = within(chunk.place, chunk.payload.len(), location) {
+                let payload = payload_at(&chunk.payload, start, chunk.place, location)?;
+                return Some(chunk.payload.slice_ref(payload));
+            }
+        }
+        for chunk in &self.filling {
+            if let Some(start) = within(chunk.place, chunk.payload.len(), location) {
+                let payload = payload_at(&chunk.payload, start, chunk.place, location)?;
+                return Some(Bytes::copy_from_slice(payload));
+            }
+        }
+        None
+    }
+}
+
+fn record_offset(chunk: Place, start: usize) -> u32 {
+    chunk.offset + (CHUNK_HEADER_SIZE + start) as u32
+}
+
+/// Where in the chunk's payload the record starts.
+fn within(chunk: Place, payload_size: usize, location: Location) -> Option<usize> {
+    if chunk.segment != location.segment {
+        return None;
+    }
+    let start = location.offset.checked_sub(record_offset(chunk, 0))? as usize;
+    (start < payload_size).then_some(start)
+}
+
+fn payload_at(payload: &[u8], start: usize, chunk: Place, location: Location) -> Option<&[u8]> {
+    let place = Place { offset: location.offset, ..chunk };
+    let decoded = record::decode(&payload[start..], place).ok()?;
+    (decoded.size == location.size as usize).then_some(decoded.record.payload)
+}

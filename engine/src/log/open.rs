@@ -1,0 +1,234 @@
+//! The beginning: an empty directory becomes a log, a log becomes an engine.
+
+use std::collections::BTreeMap;
+
+use super::conversation::Conversation;
+use super::gather::{Author, Cursor, Gather};
+use super::recovery::{Recovered, Recovery};
+use super::segments::{Segments, is_full};
+use super::{Engine, Opened, Options};
+use crate::bugs::{Bug, planted};
+use crate::disk::{Area, BLOCK_SIZE, Disk};
+use crate::error::{AreaName, EngineError};
+use crate::format::FORMAT;
+use crate::format::superblock::{self, SUPER_SIZE, Superblock, SuperblockError, Tail};
+use crate::limits::{CHUNK_SIZE_MAX, SEGMENT_SIZE_MAX, SEGMENT_SIZE_MIN};
+use crate::record::{Record, Replay, Sequence};
+use crate::{Identity, Location};
+
+pub(super) async fn create(
+    disk: Box<dyn Disk>,
+    options: Options,
+    identity: Identity,
+) -> Result<Engine, EngineError> {
+    check(&options)?;
+    identity.check()?;
+    let mut conversation = Conversation::new(disk);
+    match areas(&mut conversation)?.as_slice() {
+        [] => {
+            let made = conversation.create(Area::Super, SUPER_SIZE as u64).await;
+            made.map_err(|error| match is_full(&error) {
+                true => EngineError::Full { used: 0, max: 0 },
+                false => EngineError::disk("make", Area::Super, error),
+            })?;
+        }
+        // A process ended between making the file and writing it.
+        [(Area::Super, size)] => match read_superblock(&mut conversation, *size, false).await {
+            Err(EngineError::Empty) => (),
+            Ok(_) | Err(_) => return Err(EngineError::NotEmpty),
+        },
+        _ => return Err(EngineError::NotEmpty),
+    }
+    let mut superblock = Superblock {
+        generation: 0,
+        identity,
+        incarnation: 1,
+        incarnation_start: 1,
+        durable_upto: 0,
+        tail: Some(Tail { segment: 1, offset: 0, number: 0, checksum: 0 }),
+    };
+    write_superblock(&mut conversation, &mut superblock).await?;
+    write_superblock(&mut conversation, &mut superblock).await?;
+    let (engine, _) = open_with(conversation, options, &mut Nothing).await?;
+    Ok(engine)
+}
+
+pub(super) async fn open(
+    disk: Box<dyn Disk>,
+    options: Options,
+    replay: &mut dyn Replay,
+) -> Result<(Engine, Opened), EngineError> {
+    check(&options)?;
+    open_with(Conversation::new(disk), options, replay).await
+}
+
+/// Writes the next generation and flushes it.
+pub(super) async fn write_superblock(
+    conversation: &mut Conversation,
+    superblock: &mut Superblock,
+) -> Result<(), EngineError> {
+    superblock.generation += 1;
+    let (offset, buffer) = (superblock.offset(), superblock.encode());
+    conversation.write(Area::Super, offset, buffer).await?;
+    conversation.flush(Area::Super).await
+}
+
+async fn open_with(
+    mut conversation: Conversation,
+    options: Options,
+    replay: &mut dyn Replay,
+) -> Result<(Engine, Opened), EngineError> {
+    let mut segments = Vec::new();
+    let mut super_size = None;
+    for (area, size) in areas(&mut conversation)? {
+        match area {
+            Area::Super => super_size = Some(size),
+            Area::Segment(number) => segments.push((number, size)),
+        }
+    }
+    let superblock = match super_size {
+        Some(size) => read_superblock(&mut conversation, size, !segments.is_empty()).await?,
+        None if segments.is_empty() => return Err(EngineError::Empty),
+        None => return Err(EngineError::Superblock { area: AreaName(Area::Super) }),
+    };
+    let whole = segments.iter().map(|&(number, size)| (number, size - size % BLOCK_SIZE as u64));
+    let readable = whole.filter(|&(_, size)| size != 0).collect();
+    let recovered = Recovery::new(&mut conversation, &superblock, readable, replay).run().await?;
+    if let Some(&first) = recovered.damaged.first()
+        && !options.serve_with_holes
+    {
+        return Err(EngineError::Damaged { first, count: recovered.damaged.len() });
+    }
+    let sizes = segments.into_iter().collect();
+    establish(conversation, &options, superblock, sizes, recovered).await
+}
+
+/// Begins to write: a new incarnation in a new segment, unless the last stop was clean.
+async fn establish(
+    mut conversation: Conversation,
+    options: &Options,
+    mut superblock: Superblock,
+    sizes: BTreeMap<u32, u64>,
+    recovered: Recovered,
+) -> Result<(Engine, Opened), EngineError> {
+    let opened = Opened {
+        identity: superblock.identity.clone(),
+        incarnation: superblock.incarnation,
+        clean: recovered.clean,
+        torn: recovered.torn,
+        damaged: recovered.damaged,
+        records: recovered.records,
+        sequence: Sequence(recovered.cursor.sequence),
+    };
+    let mut segments =
+        Segments::new(sizes, recovered.incarnations, options.segment_size, options.log_size_max);
+    let mut cursor = recovered.cursor;
+    if !recovered.clean && !planted(Bug::IncarnationReusedAfterCrash) {
+        // What was read may still be in a cache only; from here on it counts as durable.
+        for segment in segments.newest().collect::<Vec<_>>() {
+            conversation.flush(Area::Segment(segment)).await?;
+        }
+        superblock.incarnation = recovered.incarnation + 1;
+        superblock.incarnation_start = cursor.sequence + 1;
+        let sealed = recovered.unused.max(cursor.segment);
+        cursor = Cursor { segment: sealed, offset: 0, ..cursor };
+    }
+    superblock.durable_upto = superblock.durable_upto.max(cursor.sequence);
+    superblock.tail = None;
+    write_superblock(&mut conversation, &mut superblock).await?;
+    write_superblock(&mut conversation, &mut superblock).await?;
+    make_room(&mut conversation, options, &mut segments, cursor.segment).await?;
+    let author = Author {
+        cluster: superblock.identity.cluster,
+        node: superblock.identity.node,
+        incarnation: superblock.incarnation,
+        incarnation_start: superblock.incarnation_start,
+    };
+    let opened = Opened { incarnation: superblock.incarnation, ..opened };
+    let gather = Gather::new(author, options.chunk_size, cursor);
+    let engine = Engine::new(conversation, superblock, segments, gather);
+    Ok((engine, opened))
+}
+
+/// Makes the first segment to write into. Without room for it the engine opens nevertheless: it reads.
+async fn make_room(
+    conversation: &mut Conversation,
+    options: &Options,
+    segments: &mut Segments,
+    segment: u32,
+) -> Result<(), EngineError> {
+    if segments.exists(segment) {
+        return Ok(());
+    }
+    let size = options.segment_size;
+    if options.log_size_max != 0 && options.log_size_max < segments.bytes() + size {
+        segments.refuse();
+        return Ok(());
+    }
+    match conversation.create(Area::Segment(segment), size).await {
+        Ok(()) => segments.add(segment),
+        Err(error) if is_full(&error) => segments.refuse(),
+        Err(error) => return Err(EngineError::disk("make", Area::Segment(segment), error)),
+    }
+    Ok(())
+}
+
+fn areas(conversation: &mut Conversation) -> Result<Vec<(Area, u64)>, EngineError> {
+    let areas = conversation.disk.areas();
+    areas.map_err(|error| EngineError::disk("list the files beside", Area::Super, error))
+}
+
+/// `Empty` if it was never written, unless there are segments already.
+async fn read_superblock(
+    conversation: &mut Conversation,
+    size: u64,
+    segments: bool,
+) -> Result<Superblock, EngineError> {
+    let area = AreaName(Area::Super);
+    if size < SUPER_SIZE as u64 {
+        return Err(EngineError::Superblock { area });
+    }
+    let file = conversation.read(Area::Super, 0, SUPER_SIZE).await;
+    match superblock::choose(&file) {
+        Ok((superblock, copies)) => {
+            if copies < 2 {
+                tracing::warn!("one of the two copies in SUPER cannot be read, the other is used");
+            }
+            Ok(superblock)
+        }
+        Err(SuperblockError::Blank) if !segments => Err(EngineError::Empty),
+        Err(SuperblockError::Blank | SuperblockError::Damaged) => {
+            Err(EngineError::Superblock { area })
+        }
+        Err(SuperblockError::Format(found)) => {
+            Err(EngineError::Format { area, found, supported: FORMAT })
+        }
+    }
+}
+
+fn check(options: &Options) -> Result<(), EngineError> {
+    let Options { segment_size, log_size_max, chunk_size, .. } = *options;
+    let wrong = |what, value, rule| Err(EngineError::Option { what, value, rule });
+    if !(SEGMENT_SIZE_MIN..=SEGMENT_SIZE_MAX).contains(&segment_size) {
+        return wrong("segment_size", segment_size, "8 KiB to 1 GiB");
+    }
+    if !segment_size.is_multiple_of(BLOCK_SIZE as u64) {
+        return wrong("segment_size", segment_size, "a multiple of 4096");
+    }
+    if log_size_max != 0 && log_size_max < segment_size {
+        return wrong("log_size_max", log_size_max, "0, or at least `segment_size`");
+    }
+    if !(BLOCK_SIZE..=CHUNK_SIZE_MAX).contains(&chunk_size) {
+        return wrong("chunk_size", chunk_size as u64, "4 KiB to 2 MiB");
+    }
+    Ok(())
+}
+
+/// There is nothing to replay.
+struct Nothing;
+
+impl Replay for Nothing {
+    fn record(&mut self, _: &Record<'_>, _: Location) {
+        unreachable!("a log that was made just now has no records")
+    }
+}
