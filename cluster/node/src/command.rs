@@ -12,7 +12,7 @@ use evenkeel_engine::batch::OPERATION_COUNT_MAX;
 use evenkeel_engine::limits::{KEY_SIZE_MAX, VALUE_SIZE_MAX};
 use evenkeel_wire::arguments::{List, Pairs};
 use evenkeel_wire::command::{Command, Expiry};
-use evenkeel_wire::limits::{ARGUMENT_COUNT_MAX, FRAME_BODY_SIZE_MAX};
+use evenkeel_wire::limits::{self, ARGUMENT_COUNT_MAX, FRAME_BODY_SIZE_MAX};
 use evenkeel_wire::reply::Reply;
 
 pub mod glob;
@@ -26,6 +26,7 @@ mod strings;
 pub const REPLY_SIZE_MAX: usize = 15 * 1024 * 1024;
 
 const _: () = {
+    assert!(limits::KEY_SIZE_MAX <= KEY_SIZE_MAX, "the engine keeps the keys that parse");
     assert!(ARGUMENT_COUNT_MAX <= OPERATION_COUNT_MAX, "one command fits a batch");
     assert!(VALUE_SIZE_MAX < REPLY_SIZE_MAX, "every value can be read");
     assert!(REPLY_SIZE_MAX < FRAME_BODY_SIZE_MAX, "a reply from another node fits its frame");
@@ -141,18 +142,9 @@ pub fn evaluate<'a>(command: &Command<'a>, view: &dyn View, now_ms: u64) -> Outc
     }
 }
 
-/// The refusal of a command that names a key or brings a value over the engine's limits.
+/// The refusal of a command that brings a value over the engine's limit.
 pub fn check_limits(command: &Command<'_>) -> Option<Reply> {
-    let refusal = |what, size, size_max, limit| {
-        Reply::error(format!(
-            "ERR {what} is {size} bytes, at most {size_max} are allowed (`{limit}`)"
-        ))
-    };
-    let long_key = keys(command).map(<[u8]>::len).find(|&size| KEY_SIZE_MAX < size);
-    if let Some(size) = long_key {
-        return Some(refusal("key", size, KEY_SIZE_MAX, "key_size_max"));
-    }
-    let value_size = match *command {
+    let size = match *command {
         Command::Set { value, .. }
         | Command::SetNx { value, .. }
         | Command::Append { value, .. }
@@ -162,8 +154,11 @@ pub fn check_limits(command: &Command<'_>) -> Option<Reply> {
         }
         _ => 0,
     };
-    let large = VALUE_SIZE_MAX < value_size;
-    large.then(|| refusal("value", value_size, VALUE_SIZE_MAX, "value_size_max"))
+    (VALUE_SIZE_MAX < size).then(|| {
+        Reply::error(format!(
+            "ERR value is {size} bytes, at most {VALUE_SIZE_MAX} are allowed (`value_size_max`)"
+        ))
+    })
 }
 
 /// The keys that a command names, as often as it names them; none if it is about a whole keyspace, the

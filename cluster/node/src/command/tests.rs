@@ -455,10 +455,6 @@ fn sizes_over_the_limits_are_refused_by_name() {
     check("", "SETRANGE k 1048575 x", "(integer) 1048576");
     check("", "SETRANGE k 1048576 x", &string(VALUE_SIZE_MAX + 1));
     check("", "SETRANGE k 536870911 x", &string(536_870_912));
-    let key = "k".repeat(KEY_SIZE_MAX + 1);
-    let refused = "(error) ERR key is 4097 bytes, at most 4096 are allowed (`key_size_max`)";
-    check("", &format!("GET {key}"), refused);
-    check("", &format!("DEL a {key}"), refused);
 }
 
 #[test]
