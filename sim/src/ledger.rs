@@ -119,6 +119,13 @@ impl Ledger {
         self.answered
     }
 
+    /// Operations answered to one client.
+    pub fn answered_by(&self, client: u32) -> u64 {
+        let is_answer =
+            |entry: &&Entry| entry.operation.client == client && entry.operation.returned.is_some();
+        self.entries.iter().filter(is_answer).count() as u64
+    }
+
     /// Operations without an answer, refused ones apart.
     pub fn unknown(&self) -> u64 {
         let is_unknown = |entry: &&Entry| entry.operation.returned.is_none() && !entry.is_refused;

@@ -8,7 +8,12 @@ pub mod checker;
 pub mod disk;
 pub mod fault;
 pub mod history;
+pub mod invariants;
 pub mod ledger;
 pub mod model;
 pub mod plan;
 pub mod random;
+pub mod story;
+pub mod workload;
+#[cfg(madsim)]
+pub mod world;

@@ -125,6 +125,8 @@ pub struct Plan {
     pub duration: Duration,
     /// See `Knobs`.
     pub knobs: Knobs,
+    /// How each node's clocks begin: wall clock ahead by so many milliseconds, drift in ppm.
+    pub clocks: Vec<(i64, i32)>,
     /// In order of time.
     pub faults: Vec<Planned>,
 }
@@ -152,8 +154,12 @@ pub fn plan(seed: u64, scenario: Scenario) -> Plan {
         objects,
         duration,
         knobs: knobs(&mut random.child("knobs")),
+        clocks: vec![(0, 0); node_count],
         faults: Vec::new(),
     };
+    if matches!(scenario, Scenario::Swarm | Scenario::ClockJump) {
+        set_clocks(&mut plan, &mut random.child("clocks"));
+    }
     let mut faults = Vec::new();
     for family in families(&plan, &mut random.child("families")) {
         schedule(&plan, family, &random, &mut faults);
@@ -161,6 +167,29 @@ pub fn plan(seed: u64, scenario: Scenario) -> Plan {
     faults.sort_by_key(|planned| planned.at);
     plan.faults = faults;
     plan
+}
+
+/// In every other seed no two clocks agree.
+fn set_clocks(plan: &mut Plan, random: &mut Random) {
+    if random.coin() {
+        return;
+    }
+    let drift_ppm = plan.knobs.drift_ppm;
+    for (offset_ms, ppm) in &mut plan.clocks {
+        *offset_ms = *random.pick(&[0, 3, -40, 700, -9_000, 3_600_000]);
+        *ppm = any_drift(random, drift_ppm);
+    }
+}
+
+/// Anywhere within what leases allow for, and often at its ends.
+fn any_drift(random: &mut Random, bound_ppm: u32) -> i32 {
+    let bound = i64::from(bound_ppm);
+    let ppm = match random.below(4) {
+        0 => bound,
+        1 => -bound,
+        _ => random.below(2 * bound as u64 + 1) as i64 - bound,
+    };
+    ppm as i32
 }
 
 fn knobs(random: &mut Random) -> Knobs {
@@ -352,9 +381,7 @@ fn draw_local(
             Fault::ClockJump { node, by_ms: if random.coin() { by_ms } else { -by_ms } }
         }
         Family::ClockDrifts => {
-            let bound = i64::from(plan.knobs.drift_ppm);
-            let ppm = random.between(0, 2 * bound as u64) as i64 - bound;
-            Fault::ClockDrift { node, ppm: ppm as i32 }
+            Fault::ClockDrift { node, ppm: any_drift(random, plan.knobs.drift_ppm) }
         }
         Family::ClockFreezes => Fault::ClockFreeze { node, lasts },
         Family::SlowDisks => Fault::DiskSlow { node, times: *random.pick(&[3, 20, 200]), lasts },

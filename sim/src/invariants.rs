@@ -1,0 +1,369 @@
+//! What consensus promises at every single step, held against what every replica reports.
+//!
+//! **Invariant.** Each claim is checked at the moment at which it could first be broken, so a failing
+//! run stops at the cause and not at the symptom that a client sees later.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use evenkeel_core::consensus::{Ballot, Configuration, ReplicaId, Role, Slot};
+use evenkeel_node::observe::{Fact, Observation};
+
+use crate::fault::{NodeIndex, node_name};
+
+#[cfg(test)]
+mod tests;
+
+/// A claim that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    /// The invariant, in one word with hyphens.
+    pub invariant: &'static str,
+    /// What contradicts it.
+    pub claim: String,
+}
+
+/// Everything the oracle knows, from observations alone.
+#[derive(Debug, Default)]
+pub struct Invariants {
+    shards: BTreeMap<u32, Shard>,
+    observations: u64,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    /// Who led in which ballot, and in which of its lives.
+    leaders: BTreeMap<Ballot, (ReplicaId, u64)>,
+    /// The digest of what was chosen.
+    chosen: BTreeMap<Slot, u64>,
+    /// What each replica last accepted durably, above what is chosen for long.
+    accepted: BTreeMap<Slot, BTreeMap<ReplicaId, u64>>,
+    /// The state after applying a slot.
+    states: BTreeMap<Slot, u64>,
+    replicas: BTreeMap<ReplicaId, Replica>,
+}
+
+#[derive(Debug)]
+struct Replica {
+    node: NodeIndex,
+    life: u64,
+    role: Option<Role>,
+    promised: Ballot,
+    chosen: Slot,
+    applied: Slot,
+    state: u64,
+    voters: Option<Configuration>,
+}
+
+/// Slots whose acceptances are remembered below the highest chosen one.
+const SLOTS_REMEMBERED: u64 = 4_096;
+
+impl Invariants {
+    /// Takes note of a fact, and holds it against all earlier ones.
+    ///
+    /// # Errors
+    /// The invariant that it breaks. What comes after means nothing any more.
+    pub fn note(&mut self, node: NodeIndex, observation: &Observation) -> Result<(), Broken> {
+        self.observations += 1;
+        let shard = self.shards.entry(observation.shard).or_default();
+        let replica = observation.replica;
+        shard.replicas.entry(replica).or_insert_with(|| Replica {
+            node,
+            life: 0,
+            role: None,
+            promised: Ballot::default(),
+            chosen: Slot(0),
+            applied: Slot(0),
+            state: 0,
+            voters: None,
+        });
+        let result = match &observation.fact {
+            Fact::Role { role, ballot } => shard.role(replica, role, *ballot),
+            Fact::PromiseDurable(ballot) => shard.promise(replica, *ballot),
+            Fact::AcceptDurable { slot, ballot, digest } => {
+                shard.accept(replica, *slot, *ballot, *digest)
+            }
+            Fact::Chosen { slot, digest } => shard.choose(replica, *slot, *digest),
+            Fact::Applied { slot, state } => shard.apply(replica, *slot, *state),
+            Fact::LeaseServed { ballot } => shard.lease(replica, *ballot),
+            Fact::Restarted { applied, state, promised } => {
+                shard.restart(replica, *applied, *state, *promised)
+            }
+            Fact::Voters(configuration) => {
+                shard.replica(replica).voters = Some(configuration.clone());
+                Ok(())
+            }
+        };
+        result.map_err(|broken| Broken {
+            claim: format!("shard {}: {}", Name(observation.shard), broken.claim),
+            ..broken
+        })
+    }
+
+    /// Facts noted so far.
+    pub fn observations(&self) -> u64 {
+        self.observations
+    }
+
+    /// Who led a shard in its highest ballot.
+    pub fn leader(&self, shard: u32) -> Option<NodeIndex> {
+        let shard = self.shards.get(&shard)?;
+        let (_, (replica, _)) = shard.leaders.last_key_value()?;
+        shard.replicas.get(replica).map(|replica| replica.node)
+    }
+
+    /// How many elections there were.
+    pub fn elections(&self) -> u64 {
+        self.shards.values().map(|shard| shard.leaders.len() as u64).sum()
+    }
+
+    /// The highest slot applied anywhere, over all shards: a measure of useful work.
+    pub fn slots_applied(&self) -> u64 {
+        let applied = |shard: &Shard| shard.states.keys().next_back().map_or(0, |slot| slot.0);
+        self.shards.values().map(applied).sum()
+    }
+
+    /// Whether all voters of all shards have applied the same, and all there is.
+    ///
+    /// # Errors
+    /// Who lags, in a sentence.
+    pub fn converged(&self) -> Result<(), String> {
+        for (&number, shard) in &self.shards {
+            let Some(voters) = shard.voters() else {
+                return Err(format!("shard {}: nobody knows its voters", Name(number)));
+            };
+            let last = shard.chosen.keys().next_back().copied().unwrap_or_default();
+            for voter in voters.voters {
+                let applied = shard.replicas.get(&voter).map_or(Slot(0), |replica| replica.applied);
+                if applied < last {
+                    return Err(format!(
+                        "shard {}: replica {} has applied {} of {}",
+                        Name(number),
+                        voter.0,
+                        applied.0,
+                        last.0
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One line for each replica, with a heading.
+    pub fn table(&self) -> Vec<String> {
+        let mut lines = vec![format!(
+            "{:>9}  {:>7}  {:>8}  {:<10} {:>12} {:>7} {:>8}  state",
+            "shard", "node", "replica", "role", "promised", "chosen", "applied"
+        )];
+        for (&number, shard) in &self.shards {
+            for (id, replica) in &shard.replicas {
+                lines.push(format!(
+                    "{:>9}  {:>7}  {:>8}  {:<10} {:>12} {:>7} {:>8}  {:016x}",
+                    Name(number).to_string(),
+                    node_name(replica.node),
+                    id.0 % 100_000_000,
+                    role_name(replica.role),
+                    format!(
+                        "{}/{}",
+                        replica.promised.round,
+                        replica.promised.replica.0 % 1_000_000
+                    ),
+                    replica.chosen.0,
+                    replica.applied.0,
+                    replica.state,
+                ));
+            }
+        }
+        lines
+    }
+}
+
+fn role_name(role: Option<Role>) -> &'static str {
+    match role {
+        None => "?",
+        Some(Role::Follower { leader: Some(_) }) => "follower",
+        Some(Role::Follower { leader: None }) => "leaderless",
+        Some(Role::Candidate) => "candidate",
+        Some(Role::Leader) => "leader",
+    }
+}
+
+/// A shard's name: the placement group has no number.
+struct Name(u32);
+
+impl fmt::Display for Name {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            u32::MAX => write!(formatter, "placement"),
+            number => write!(formatter, "{number}"),
+        }
+    }
+}
+
+fn broken(invariant: &'static str, claim: String) -> Result<(), Broken> {
+    Err(Broken { invariant, claim })
+}
+
+impl Shard {
+    fn replica(&mut self, id: ReplicaId) -> &mut Replica {
+        self.replicas.get_mut(&id).expect("note has made it")
+    }
+
+    /// The voters as the leader of the highest ballot sees them, or else as anybody does.
+    fn voters(&self) -> Option<Configuration> {
+        let leader = self.leaders.last_key_value().map(|(_, (replica, _))| *replica);
+        let leader = leader.and_then(|leader| self.replicas.get(&leader)?.voters.clone());
+        leader.or_else(|| self.replicas.values().find_map(|replica| replica.voters.clone()))
+    }
+
+    fn role(&mut self, id: ReplicaId, role: &Role, ballot: Ballot) -> Result<(), Broken> {
+        let life = self.replica(id).life;
+        self.replica(id).role = Some(*role);
+        if *role != Role::Leader {
+            return Ok(());
+        }
+        let (leader, led) = *self.leaders.entry(ballot).or_insert((id, life));
+        if leader != id {
+            let claim = format!("replicas {} and {} lead in ballot {ballot:?}", leader.0, id.0);
+            return broken("one-leader-per-ballot", claim);
+        }
+        if led != life {
+            let claim = format!("replica {} leads in {ballot:?} again after a restart", id.0);
+            return broken("ballot-used-once", claim);
+        }
+        Ok(())
+    }
+
+    fn promise(&mut self, id: ReplicaId, ballot: Ballot) -> Result<(), Broken> {
+        let replica = self.replica(id);
+        if ballot < replica.promised {
+            let claim = format!("replica {} promised {:?}, now {ballot:?}", id.0, replica.promised);
+            return broken("promises-never-regress", claim);
+        }
+        replica.promised = ballot;
+        Ok(())
+    }
+
+    fn accept(
+        &mut self,
+        id: ReplicaId,
+        slot: Slot,
+        ballot: Ballot,
+        digest: u64,
+    ) -> Result<(), Broken> {
+        let chosen = self.chosen.get(&slot).copied();
+        // What is chosen may be learned under the ballot in which it was chosen, however old.
+        if ballot < self.replica(id).promised && chosen != Some(digest) {
+            let promised = self.replica(id).promised;
+            let claim = format!(
+                "replica {} promised {promised:?} and accepted slot {} in {ballot:?}",
+                id.0, slot.0
+            );
+            return broken("promises-are-kept", claim);
+        }
+        self.accepted.entry(slot).or_default().insert(id, digest);
+        Ok(())
+    }
+
+    fn choose(&mut self, id: ReplicaId, slot: Slot, digest: u64) -> Result<(), Broken> {
+        let replica = self.replica(id);
+        replica.chosen = replica.chosen.max(slot);
+        match self.chosen.get(&slot) {
+            Some(&other) if other != digest => {
+                let claim = format!(
+                    "slot {} was chosen as {other:016x}; replica {} says {digest:016x}",
+                    slot.0, id.0
+                );
+                return broken("chosen-stays-chosen", claim);
+            }
+            Some(_) => return Ok(()),
+            None => (),
+        }
+        self.check_quorum(id, slot, digest)?;
+        self.chosen.insert(slot, digest);
+        let forgotten = Slot(slot.0.saturating_sub(SLOTS_REMEMBERED));
+        self.accepted = self.accepted.split_off(&forgotten);
+        Ok(())
+    }
+
+    /// Whoever is the first to believe a slot chosen must be right: a majority of disks has it.
+    fn check_quorum(&mut self, id: ReplicaId, slot: Slot, digest: u64) -> Result<(), Broken> {
+        let Some(configuration) = self.replica(id).voters.clone() else { return Ok(()) };
+        let accepted = self.accepted.get(&slot);
+        let has = |voter: &&ReplicaId| {
+            let accepted = accepted.and_then(|accepted| accepted.get(voter)) == Some(&digest);
+            accepted || self.replicas.get(voter).is_some_and(|replica| replica.applied >= slot)
+        };
+        let count = configuration.voters.iter().filter(has).count();
+        if count * 2 <= configuration.voters.len() {
+            let claim = format!(
+                "replica {} believes slot {} chosen; {count} of {} disks have it",
+                id.0,
+                slot.0,
+                configuration.voters.len()
+            );
+            return broken("chosen-on-a-quorum-of-disks", claim);
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, id: ReplicaId, slot: Slot, state: u64) -> Result<(), Broken> {
+        let replica = self.replica(id);
+        if slot < replica.applied {
+            let claim =
+                format!("replica {} has applied {}, and now {}", id.0, replica.applied.0, slot.0);
+            return broken("applied-in-order", claim);
+        }
+        (replica.applied, replica.state) = (slot, state);
+        if !self.chosen.contains_key(&slot) {
+            let claim = format!("replica {} has applied slot {}, which nobody chose", id.0, slot.0);
+            return broken("only-chosen-is-applied", claim);
+        }
+        self.same_state(id, slot, state)
+    }
+
+    fn same_state(&mut self, id: ReplicaId, slot: Slot, state: u64) -> Result<(), Broken> {
+        let other = *self.states.entry(slot).or_insert(state);
+        if other != state {
+            let claim = format!(
+                "after slot {} replica {} is in state {state:016x}, others in {other:016x}",
+                slot.0, id.0
+            );
+            return broken("same-slot-same-state", claim);
+        }
+        Ok(())
+    }
+
+    fn lease(&mut self, id: ReplicaId, ballot: Ballot) -> Result<(), Broken> {
+        let newer = self.leaders.range(ballot..).find(|(_, (leader, _))| *leader != id);
+        if let Some((newer, (leader, _))) = newer {
+            let claim = format!(
+                "replica {} serves on its lease of {ballot:?} while replica {} leads in {newer:?}",
+                id.0, leader.0
+            );
+            return broken("one-lease-at-a-time", claim);
+        }
+        Ok(())
+    }
+
+    fn restart(
+        &mut self,
+        id: ReplicaId,
+        applied: Slot,
+        state: u64,
+        promised: Ballot,
+    ) -> Result<(), Broken> {
+        let replica = self.replica(id);
+        replica.life += 1;
+        replica.role = None;
+        if promised < replica.promised {
+            let claim = format!(
+                "replica {} had promised {:?} and remembers {promised:?}",
+                id.0, replica.promised
+            );
+            return broken("promises-never-regress", claim);
+        }
+        (replica.promised, replica.applied, replica.state) = (promised, applied, state);
+        if applied == Slot(0) { Ok(()) } else { self.same_state(id, applied, state) }
+    }
+}

@@ -1,0 +1,126 @@
+use evenkeel_core::consensus::{Ballot, Configuration, ReplicaId, Role, Slot};
+use evenkeel_node::observe::{Fact, Observation};
+
+use super::Invariants;
+
+fn ballot(round: u64, replica: u64) -> Ballot {
+    Ballot { round, replica: ReplicaId(replica) }
+}
+
+fn voters() -> Fact {
+    Fact::Voters(Configuration { voters: (1..=3).map(ReplicaId).collect() })
+}
+
+fn leads(round: u64, replica: u64) -> Fact {
+    Fact::Role { role: Role::Leader, ballot: ballot(round, replica) }
+}
+
+fn accepts(slot: u64, round: u64, digest: u64) -> Fact {
+    Fact::AcceptDurable { slot: Slot(slot), ballot: ballot(round, 1), digest }
+}
+
+fn chosen(slot: u64, digest: u64) -> Fact {
+    Fact::Chosen { slot: Slot(slot), digest }
+}
+
+fn applied(slot: u64, state: u64) -> Fact {
+    Fact::Applied { slot: Slot(slot), state }
+}
+
+fn restarted(applied: u64, state: u64, round: u64) -> Fact {
+    Fact::Restarted { applied: Slot(applied), state, promised: ballot(round, 1) }
+}
+
+/// The first invariant that these facts, each of a replica, break.
+fn first_broken(facts: Vec<(u64, Fact)>) -> Option<&'static str> {
+    let mut invariants = Invariants::default();
+    facts.into_iter().find_map(|(replica, fact)| {
+        let observation = Observation { replica: ReplicaId(replica), shard: 0, fact };
+        let node = replica as usize - 1;
+        invariants.note(node, &observation).err().map(|broken| broken.invariant)
+    })
+}
+
+/// One slot, chosen and applied everywhere, in ballot 1 of replica 1.
+fn one_write() -> Vec<(u64, Fact)> {
+    let mut facts: Vec<_> = (1..=3).map(|replica| (replica, voters())).collect();
+    facts.push((1, leads(1, 1)));
+    facts.extend([(1, accepts(1, 1, 7)), (2, accepts(1, 1, 7)), (1, chosen(1, 7))]);
+    facts.extend([(1, applied(1, 70)), (1, Fact::LeaseServed { ballot: ballot(1, 1) })]);
+    facts.extend([(3, accepts(1, 1, 7)), (2, chosen(1, 7)), (2, applied(1, 70))]);
+    facts
+}
+
+fn after_one_write(more: Vec<(u64, Fact)>) -> Option<&'static str> {
+    first_broken([one_write(), more].concat())
+}
+
+/// Goal: an ordinary life breaks nothing. Method: a write, a restart, a new leader, another write.
+#[test]
+fn an_ordinary_life_is_fine() {
+    let more = vec![
+        (1, restarted(1, 70, 1)),
+        (2, Fact::PromiseDurable(ballot(2, 2))),
+        (3, Fact::PromiseDurable(ballot(2, 2))),
+        (2, leads(2, 2)),
+        (2, Fact::AcceptDurable { slot: Slot(2), ballot: ballot(2, 2), digest: 8 }),
+        (3, Fact::AcceptDurable { slot: Slot(2), ballot: ballot(2, 2), digest: 8 }),
+        (2, chosen(2, 8)),
+        (2, applied(2, 80)),
+        (2, Fact::LeaseServed { ballot: ballot(2, 2) }),
+        (3, chosen(1, 7)),
+        (3, applied(2, 80)),
+    ];
+    assert_eq!(after_one_write(more), None);
+}
+
+/// Goal: each invariant can be broken. Method: after an ordinary write, one fact that breaks it.
+#[test]
+fn each_invariant_notices_its_breach() {
+    let cases = [
+        ("one-leader-per-ballot", vec![(2, leads(1, 1))]),
+        ("ballot-used-once", vec![(1, restarted(1, 70, 1)), (1, leads(1, 1))]),
+        (
+            "promises-never-regress",
+            vec![(2, Fact::PromiseDurable(ballot(5, 3))), (2, Fact::PromiseDurable(ballot(4, 3)))],
+        ),
+        (
+            "promises-never-regress",
+            vec![(2, Fact::PromiseDurable(ballot(5, 3))), (2, restarted(0, 0, 4))],
+        ),
+        ("promises-are-kept", vec![(2, Fact::PromiseDurable(ballot(5, 3))), (2, accepts(2, 4, 9))]),
+        ("chosen-stays-chosen", vec![(3, chosen(1, 9))]),
+        ("chosen-on-a-quorum-of-disks", vec![(1, accepts(2, 1, 9)), (1, chosen(2, 9))]),
+        (
+            "chosen-on-a-quorum-of-disks",
+            vec![(1, accepts(2, 1, 9)), (2, accepts(2, 1, 8)), (1, chosen(2, 9))],
+        ),
+        ("applied-in-order", vec![(1, applied(0, 70))]),
+        ("only-chosen-is-applied", vec![(1, applied(2, 80))]),
+        ("same-slot-same-state", vec![(3, applied(1, 71))]),
+        ("same-slot-same-state", vec![(3, restarted(1, 71, 1))]),
+        (
+            "one-lease-at-a-time",
+            vec![(2, leads(2, 2)), (1, Fact::LeaseServed { ballot: ballot(1, 1) })],
+        ),
+    ];
+    for (invariant, facts) in cases {
+        assert_eq!(after_one_write(facts), Some(invariant));
+    }
+}
+
+/// Goal: convergence means that all voters have all. Method: one that lags, then does not.
+#[test]
+fn a_voter_that_lags_is_no_convergence() {
+    let mut invariants = Invariants::default();
+    let mut note = |replica, fact| {
+        let observation = Observation { replica: ReplicaId(replica), shard: 0, fact };
+        invariants.note(replica as usize - 1, &observation).unwrap();
+    };
+    one_write().into_iter().for_each(|(replica, fact)| note(replica, fact));
+    assert!(invariants.converged().unwrap_err().contains("replica 3 has applied 0 of 1"));
+    let observation = Observation { replica: ReplicaId(3), shard: 0, fact: applied(1, 70) };
+    invariants.note(2, &observation).unwrap();
+    assert_eq!(invariants.converged(), Ok(()));
+    assert_eq!(invariants.leader(0), Some(0));
+}

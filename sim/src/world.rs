@@ -1,0 +1,342 @@
+//! The world of one seed: hosts that run the real node and gateway, clients that ask, faults that
+//! strike, and oracles that watch every step.
+//!
+//! ```text
+//! live ─▶ hosts (process main: Node::start, Gateway::start)   keeper: restarts what is down
+//!      ─▶ clients (real client over simulated TCP) ─▶ ledger
+//!      ─▶ injector (the plan's faults, at their times)
+//!      ─▶ finale: heal, converge, serve, read all back, judge
+//! ```
+//!
+//! **Invariant.** The first claim that breaks ends the run, at that very moment of virtual time.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::net::{IpAddr, SocketAddr};
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use evenkeel_node::node::Node;
+use evenkeel_node::observe::{Observation, set_observer};
+use evenkeel_runtime as runtime;
+use evenkeel_runtime::simulated::record::record;
+use evenkeel_runtime::simulated::{self, NodeId};
+
+use crate::disk::Drive;
+use crate::fault::{NodeIndex, node_name};
+use crate::invariants::Invariants;
+use crate::ledger::Ledger;
+use crate::plan::Plan;
+use crate::random::Random;
+use crate::story::{Failure, Summary};
+
+mod clients;
+mod finale;
+mod hosts;
+mod injector;
+mod planted;
+mod session;
+
+pub use planted::{names as planted_names, plant};
+
+/// A machine of the cluster, over all lives of its node.
+pub(crate) struct Host {
+    /// madsim's name for it.
+    id: OnceCell<NodeId>,
+    /// What it keeps its data on.
+    drive: Drive,
+    /// It must not be started before this moment of virtual time, in nanoseconds.
+    down_until_ns: Cell<u64>,
+    /// Its disk may hold less than was flushed: rot.
+    is_damaged: Cell<bool>,
+    /// The node, while it runs.
+    node: RefCell<Weak<Node>>,
+    /// How often it came up.
+    starts: Cell<u32>,
+    /// How often it came up since its disk was empty.
+    starts_on_this_disk: Cell<u32>,
+}
+
+/// Everything there is in a run.
+pub(crate) struct World {
+    pub(crate) plan: Plan,
+    pub(crate) hosts: Vec<Host>,
+    pub(crate) ledger: RefCell<Ledger>,
+    pub(crate) invariants: RefCell<Invariants>,
+    /// What happened, with times, for people.
+    notes: RefCell<Vec<String>>,
+    fault_count: Cell<usize>,
+    breach: RefCell<Option<Failure>>,
+    /// Clients ask while this holds.
+    pub(crate) asks: Cell<bool>,
+    /// Whether the weather is over.
+    pub(crate) is_healed: Cell<bool>,
+    canary: bool,
+    story: bool,
+}
+
+thread_local! {
+    static WORLD: RefCell<Option<Rc<World>>> = const { RefCell::new(None) };
+}
+
+/// The world of this thread.
+pub(crate) fn world() -> Rc<World> {
+    WORLD.with(|slot| slot.borrow().clone()).expect("a world has begun")
+}
+
+/// The port that peers use.
+const PEER_PORT: u16 = 7_100;
+/// The port that clients use.
+const CLIENT_PORT: u16 = 7_001;
+
+/// How a run is to be told.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Telling {
+    /// One answer is falsified at the end.
+    pub canary: bool,
+    /// Print what happens as it happens.
+    pub story: bool,
+    /// Keep a checkpoint of the hash for each so many milliseconds of virtual time.
+    pub checkpoints_ms: Option<u64>,
+    /// End the run at this moment, in milliseconds of virtual time.
+    pub until_ms: Option<u64>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// For the one line.
+    pub summary: Summary,
+    /// What broke, if something did.
+    pub failure: Option<Failure>,
+    /// Virtual milliseconds, events so far and hash, as `Telling::checkpoints_ms` asked.
+    pub checkpoints: Vec<String>,
+}
+
+/// Lives through a plan, as the supervisor of `simulated::run`.
+pub async fn live(plan: Plan, telling: Telling) -> Report {
+    let world = begin(plan, telling);
+    hosts::start_all(&world);
+    let checkpoints = Rc::new(RefCell::new(Vec::new()));
+    if let Some(every_ms) = telling.checkpoints_ms {
+        drop(runtime::spawn(keep_checkpoints(Rc::clone(&checkpoints), every_ms)));
+    }
+    let course = async {
+        match telling.until_ms {
+            None => course(&world).await,
+            Some(until_ms) => {
+                let limit = simulated::sleep_true(Duration::from_millis(until_ms));
+                runtime::either(course(&world), limit).await;
+            }
+        }
+    };
+    // Whatever breaks first ends it.
+    runtime::either(broken(&world), course).await;
+    set_observer(None);
+    let report = world.report(checkpoints.take());
+    WORLD.with(|slot| slot.borrow_mut().take());
+    report
+}
+
+async fn course(world: &Rc<World>) {
+    clients::start_all(world);
+    injector::start(world);
+    simulated::sleep_true(world.plan.duration).await;
+    finale::finish(world).await;
+}
+
+fn begin(plan: Plan, telling: Telling) -> Rc<World> {
+    let random = Random::new(plan.seed, "world");
+    let hosts = (0..plan.node_count)
+        .map(|index| Host {
+            id: OnceCell::new(),
+            drive: Drive::new(&random.child(&format!("disk {index}"))),
+            down_until_ns: Cell::new(0),
+            is_damaged: Cell::new(false),
+            node: RefCell::default(),
+            starts: Cell::new(0),
+            starts_on_this_disk: Cell::new(0),
+        })
+        .collect();
+    let world = Rc::new(World {
+        plan,
+        hosts,
+        ledger: RefCell::default(),
+        invariants: RefCell::default(),
+        notes: RefCell::default(),
+        fault_count: Cell::new(0),
+        breach: RefCell::default(),
+        asks: Cell::new(true),
+        is_healed: Cell::new(false),
+        canary: telling.canary,
+        story: telling.story,
+    });
+    WORLD.with(|slot| *slot.borrow_mut() = Some(Rc::clone(&world)));
+    set_observer(Some(Box::new(observe)));
+    world
+}
+
+/// Every fact goes into the record of the run and past the invariants.
+fn observe(observation: Observation) {
+    let world = world();
+    let id = simulated::this_node();
+    let node = world.hosts.iter().position(|host| host.id.get() == Some(&id));
+    let Some(node) = node else { return };
+    record("fact", id, || format!("{observation:?}"));
+    let result = world.invariants.borrow_mut().note(node, &observation);
+    if let Err(broken) = result {
+        world.fail(broken.invariant, broken.claim, Vec::new());
+    }
+}
+
+/// Ends when something has broken.
+async fn broken(world: &Rc<World>) {
+    while world.breach.borrow().is_none() {
+        simulated::sleep_true(Duration::from_millis(1)).await;
+    }
+}
+
+async fn keep_checkpoints(checkpoints: Rc<RefCell<Vec<String>>>, every_ms: u64) {
+    loop {
+        simulated::sleep_true(Duration::from_millis(every_ms)).await;
+        let now_ms = simulated::now_ns() / 1_000_000;
+        let (count, hash) = (simulated::record::event_count(), simulated::record::hash());
+        checkpoints.borrow_mut().push(format!("{now_ms} {count} {hash:032x}"));
+    }
+}
+
+impl World {
+    /// Something happened that a reader of the story wants to know.
+    pub(crate) fn note(&self, what: &str) {
+        let line = format!("{:>9.3}s  {what}", now_s());
+        record("note", simulated::supervisor(), || what.to_owned());
+        if self.story {
+            tell(&line);
+        }
+        self.notes.borrow_mut().push(line);
+    }
+
+    /// A fault strikes.
+    pub(crate) fn note_fault(&self, what: &str) {
+        self.fault_count.set(self.fault_count.get() + 1);
+        self.note(what);
+    }
+
+    /// A claim is broken: the first one is kept, with all there is to say about it.
+    pub(crate) fn fail(&self, oracle: &str, claim: String, ledger: Vec<String>) {
+        self.fail_with(oracle, claim, ledger, Vec::new());
+    }
+
+    pub(crate) fn fail_with(
+        &self,
+        oracle: &str,
+        claim: String,
+        ledger: Vec<String>,
+        history: Vec<String>,
+    ) {
+        let Ok(mut breach) = self.breach.try_borrow_mut() else { return };
+        if breach.is_some() {
+            return;
+        }
+        let replicas = self.invariants.try_borrow().map(|invariants| invariants.table());
+        let ledger = match (ledger.is_empty(), self.ledger.try_borrow()) {
+            (true, Ok(ledger)) => ledger.tail(6),
+            _ => ledger,
+        };
+        *breach = Some(Failure {
+            oracle: oracle.to_owned(),
+            claim,
+            at_s: now_s(),
+            ledger,
+            history,
+            faults: self.notes.try_borrow().map(|notes| notes.clone()).unwrap_or_default(),
+            events: self.last_events(),
+            replicas: replicas.unwrap_or_default(),
+            seed: self.plan.seed,
+            ..Failure::default()
+        });
+    }
+
+    /// The last dozen events of each of the cluster's nodes.
+    fn last_events(&self) -> Vec<String> {
+        const EVENT_COUNT: usize = 12;
+        let recent = simulated::record::recent();
+        let mut lines = Vec::new();
+        for host in &self.hosts {
+            let Some(id) = host.id.get() else { continue };
+            let of_host: Vec<_> = recent.iter().filter(|event| event.node == *id).collect();
+            let skipped = of_host.len().saturating_sub(EVENT_COUNT);
+            lines.extend(of_host[skipped..].iter().map(|event| shortened(&event.to_string())));
+        }
+        lines
+    }
+
+    fn report(&self, checkpoints: Vec<String>) -> Report {
+        let failure = self.breach.borrow_mut().take();
+        let (ledger, invariants) = (self.ledger.borrow(), self.invariants.borrow());
+        let summary = Summary {
+            seed: self.plan.seed,
+            scenario: self.plan.scenario.name(),
+            nodes: self.plan.node_count,
+            simulated_s: now_s(),
+            operations: ledger.answered(),
+            unknown: ledger.unknown(),
+            faults: self.fault_count.get(),
+            elections: invariants.elections(),
+            facts: invariants.observations(),
+            oracle: failure.as_ref().map(|failure| failure.oracle.clone()),
+            ..Summary::default()
+        };
+        Report { summary, failure, checkpoints }
+    }
+
+    /// Where peers reach a node.
+    pub(crate) fn peer_address(node: NodeIndex) -> SocketAddr {
+        SocketAddr::new(address(node), PEER_PORT)
+    }
+
+    /// Where clients reach a node.
+    pub(crate) fn client_address(node: NodeIndex) -> SocketAddr {
+        SocketAddr::new(address(node), CLIENT_PORT)
+    }
+
+    /// madsim's name for a node.
+    pub(crate) fn id(&self, node: NodeIndex) -> NodeId {
+        *self.hosts[node].id.get().expect("hosts are made before anything happens to them")
+    }
+
+    /// The node that leads the first shard, or any.
+    pub(crate) fn leader(&self) -> NodeIndex {
+        const FIRST_SHARD: u32 = 1;
+        self.invariants.borrow().leader(FIRST_SHARD).unwrap_or(0)
+    }
+}
+
+/// What to say about a panic of this thread, if it is the simulation's.
+pub fn evidence(claim: String) -> Option<Failure> {
+    let world = WORLD.try_with(|slot| slot.try_borrow().ok()?.clone()).ok()??;
+    world.fail("panic", claim, Vec::new());
+    world.breach.try_borrow().ok()?.clone()
+}
+
+fn address(node: NodeIndex) -> IpAddr {
+    IpAddr::from([10, 0, 0, node as u8 + 1])
+}
+
+fn now_s() -> f64 {
+    simulated::now_ns() as f64 / 1e9
+}
+
+fn shortened(line: &str) -> String {
+    const CHARACTER_COUNT_MAX: usize = 160;
+    line.chars().take(CHARACTER_COUNT_MAX).collect()
+}
+
+#[expect(clippy::print_stdout, reason = "a story is told as it happens")]
+fn tell(line: &str) {
+    println!("{line}");
+}
+
+/// The name of a simulated node's host, for stories.
+pub(crate) fn host_name(node: NodeIndex) -> String {
+    node_name(node)
+}

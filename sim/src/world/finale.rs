@@ -1,0 +1,158 @@
+//! The second phase: the weather is over, and now the cluster must converge *and serve*; then
+//! everything is read back and the ledger is judged.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use evenkeel_runtime as runtime;
+use evenkeel_runtime::simulated;
+
+use super::clients::ask;
+use super::session::Session;
+use super::{World, injector, world};
+use crate::model::Action;
+use crate::random::Random;
+use crate::workload::{KEY_COUNT, Request, Shape, Workload};
+
+/// A healed cluster serves every object through every node within this.
+const SERVES_WITHIN: Duration = Duration::from_secs(30);
+/// And all replicas have applied the same within this.
+const CONVERGES_WITHIN: Duration = Duration::from_secs(30);
+/// A seed in which less was answered has shown nothing.
+const ANSWERS_MIN: u64 = 10;
+
+/// From the end of the weather to the verdict.
+pub(super) async fn finish(world: &Rc<World>) {
+    injector::heal(world);
+    let answered = world.ledger.borrow().answered();
+    if !is_done_within(SERVES_WITHIN, serve(world)).await {
+        let missing = missing(world);
+        let claim =
+            format!("the healed cluster does not serve within {SERVES_WITHIN:?}: {missing}");
+        world.fail("service", claim, Vec::new());
+        return;
+    }
+    world.note("the cluster serves");
+    world.asks.set(false);
+    if !is_done_within(CONVERGES_WITHIN, converge(world)).await {
+        let lag = world.invariants.borrow().converged().err().unwrap_or_default();
+        let claim =
+            format!("the healed cluster does not converge within {CONVERGES_WITHIN:?}: {lag}");
+        world.fail("convergence", claim, Vec::new());
+        return;
+    }
+    world.note("the cluster has converged");
+    if answered < ANSWERS_MIN && world.plan.faults.is_empty() {
+        let claim = format!("{answered} answers without any fault: no useful work was done");
+        world.fail("work", claim, Vec::new());
+        return;
+    }
+    check_bounds(world);
+    judge(world);
+}
+
+async fn is_done_within(limit: Duration, work: impl Future<Output = ()>) -> bool {
+    let clock = simulated::sleep_true(limit);
+    matches!(runtime::either(work, clock).await, runtime::Either::Left(()))
+}
+
+/// One visitor per node writes to every object through it, and reads everything back.
+async fn serve(world: &Rc<World>) {
+    world.ledger.borrow_mut().begin_final_reads();
+    let visitors: Vec<_> = (0..world.hosts.len())
+        .map(|node| {
+            let number = 100 + node as u32;
+            let address = IpAddr::from([10, 0, 2, node as u8 + 1]);
+            let name = format!("visitor-{node}");
+            simulated::create_node(&name, address, move || visit(node, number))
+        })
+        .collect();
+    for visitor in visitors {
+        while simulated::is_running(visitor) {
+            simulated::sleep_true(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+/// Ends when every object was read and written and read again through this node.
+async fn visit(node: usize, number: u32) {
+    let world = world();
+    let random = Random::new(world.plan.seed, &format!("visitor {node}"));
+    let mut workload = Workload::new(random, number);
+    let limit = Duration::from_secs(2);
+    let mut session = None;
+    for object in 0..world.plan.objects.len() {
+        let write = Action::Set(workload.value());
+        let reads: Vec<_> = (0..KEY_COUNT).map(|key| (key, Action::Get)).collect();
+        for (steps, shape) in [
+            (reads.clone(), Shape::GetMany),
+            (vec![(1, write)], Shape::Single),
+            (reads, Shape::Transaction),
+        ] {
+            loop {
+                let request = Request { steps: steps.clone(), shape };
+                if session.is_none() {
+                    session = Session::connect(World::client_address(node), limit).await.ok();
+                }
+                let before = world.ledger.borrow().answered_by(number);
+                if let Some(open) = &mut session
+                    && !ask(&world, open, number, object, request).await
+                {
+                    session = None;
+                }
+                if world.ledger.borrow().answered_by(number) > before {
+                    break;
+                }
+                runtime::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+fn missing(world: &World) -> String {
+    let ledger = world.ledger.borrow();
+    let wanted = 3 * world.plan.objects.len() as u64;
+    let count = |node: usize| ledger.answered_by(100 + node as u32);
+    let late = (0..world.hosts.len()).filter(|&node| count(node) < wanted);
+    let late: Vec<String> = late
+        .map(|node| format!("{} answered {} of {wanted}", super::host_name(node), count(node)))
+        .collect();
+    late.join(", ")
+}
+
+async fn converge(world: &World) {
+    while world.invariants.borrow().converged().is_err() {
+        simulated::sleep_true(Duration::from_millis(20)).await;
+    }
+}
+
+/// No node holds more than it was told that it may.
+fn check_bounds(world: &World) {
+    for (index, host) in world.hosts.iter().enumerate() {
+        let Some(node) = host.node.borrow().upgrade() else { continue };
+        for keyspace in node.status().keyspaces {
+            if keyspace.bytes_used > keyspace.bytes_max {
+                let claim = format!(
+                    "{} uses {} bytes for keyspace {}, {} are allowed",
+                    super::host_name(index),
+                    keyspace.bytes_used,
+                    keyspace.name,
+                    keyspace.bytes_max
+                );
+                world.fail("bounds", claim, Vec::new());
+            }
+        }
+    }
+}
+
+fn judge(world: &World) {
+    if world.canary {
+        world.ledger.borrow_mut().falsify();
+    }
+    let verdict = world.ledger.borrow().judge(world.plan.objects.len(), KEY_COUNT);
+    if let Err(breach) = verdict {
+        let object = breach.claim;
+        world.fail_with(breach.oracle, object, breach.lines, breach.history);
+    }
+}

@@ -1,0 +1,197 @@
+//! The machines: what runs on each, and who starts it again.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use evenkeel_core::consensus::Micros;
+use evenkeel_core::paxos::Timing;
+use evenkeel_engine::error::EngineError;
+use evenkeel_gateway::gateway::{Gateway, GatewayConfig};
+use evenkeel_node::config::{ClusterConfig, ClusterMode, Member, NodeConfig};
+use evenkeel_node::error::NodeError;
+use evenkeel_node::node::Node;
+use evenkeel_runtime as runtime;
+use evenkeel_runtime::simulated::record::record;
+use evenkeel_runtime::simulated::{self, clocks, network};
+
+use super::{PEER_PORT, World, address, world};
+use crate::disk::platter::Tearing;
+use crate::fault::{LinkWeather, NodeIndex, node_name};
+
+/// How often the keeper looks after the hosts.
+const KEEPER_INTERVAL: Duration = Duration::from_millis(10);
+/// A process that ended itself is started again after this.
+const RESTART_AFTER: Duration = Duration::from_millis(300);
+/// A node that was asked to end has this long to hand over.
+const DRAIN_MAX: Duration = Duration::from_secs(2);
+
+/// Makes all hosts, starts their nodes, and keeps them up.
+pub(super) fn start_all(world: &Rc<World>) {
+    network::set_framed(PEER_PORT);
+    network::set_default_link(link(&world.plan.knobs.link));
+    for (index, host) in world.hosts.iter().enumerate() {
+        let id = simulated::create_node(&node_name(index), address(index), move || process(index));
+        host.id.set(id).expect("each host is made once");
+        let (offset_ms, drift_ppm) = world.plan.clocks[index];
+        if (offset_ms, drift_ppm) != (0, 0) {
+            clocks::set_offset_ms(id, offset_ms);
+            clocks::set_drift_ppm(id, drift_ppm);
+        }
+        host.drive.listen(Box::new(move |what, area, works| {
+            record("disk", id, || format!("{what} {area:?} {works}"));
+        }));
+    }
+    drop(runtime::spawn(keep(Rc::clone(world))));
+    drop(runtime::spawn(attend_failures(Rc::clone(world))));
+}
+
+/// A link with the plan's weather.
+pub(super) fn link(weather: &LinkWeather) -> network::Link {
+    let plain = network::Link::default();
+    network::Link {
+        latency_us: weather.latency_us.max(20),
+        jitter_us: weather.latency_us / 2 + 20,
+        tail_ppm: weather.tail_ppm,
+        tail_us: weather.tail_us,
+        loss_ppm: weather.loss_ppm,
+        fragment_ppm: weather.fragment_ppm,
+        reset_ppm: weather.reset_ppm,
+        duplicate_ppm: weather.duplicate_ppm,
+        corrupt_ppm: weather.corrupt_ppm,
+        bytes_per_second: weather.bytes_per_second,
+        ..plain
+    }
+}
+
+/// One life of a node, as a process would live it.
+async fn process(index: NodeIndex) {
+    let world = world();
+    let host = &world.hosts[index];
+    let disk = Box::new(host.drive.open());
+    let node = match Node::start(config(&world, index), disk).await {
+        Ok(node) => node,
+        Err(error) => return refuse(&world, index, &error),
+    };
+    host.starts.set(host.starts.get() + 1);
+    host.starts_on_this_disk.set(host.starts_on_this_disk.get() + 1);
+    *host.node.borrow_mut() = Rc::downgrade(&node);
+    let listen = World::client_address(index);
+    let gateway = match Gateway::start(Rc::clone(&node), GatewayConfig::new(listen)).await {
+        Ok(gateway) => gateway,
+        Err(error) => {
+            world.fail("service", format!("{} cannot listen: {error}", node_name(index)), vec![]);
+            return;
+        }
+    };
+    runtime::process::terminated().await;
+    node.drain(DRAIN_MAX).await;
+    gateway.stop().await;
+    node.stop().await;
+    world.note(&format!("{} has ended as asked", node_name(index)));
+}
+
+fn config(world: &World, index: NodeIndex) -> NodeConfig {
+    let knobs = &world.plan.knobs;
+    let members = (0..world.plan.node_count).map(|member| Member {
+        name: node_name(member),
+        peer_address: World::peer_address(member),
+        client_address: World::client_address(member),
+    });
+    let heartbeat = knobs.heartbeat_us;
+    NodeConfig {
+        name: node_name(index),
+        cluster: ClusterConfig {
+            id: 0x5eed,
+            members: members.collect(),
+            shard_count: knobs.shard_count,
+        },
+        listen_peer: World::peer_address(index),
+        mode: ClusterMode::Proxy,
+        default_memory_bytes: knobs.memory_bytes,
+        cache_memory_bytes: 1 << 20,
+        timing: Timing {
+            tick: Micros(heartbeat / 5),
+            heartbeat: Micros(heartbeat),
+            election_min: Micros(heartbeat * 5),
+            election_max: Micros(heartbeat * 10),
+            lease: Micros(heartbeat * 4),
+            drift_ppm: knobs.drift_ppm,
+        },
+        engine: evenkeel_engine::Options {
+            segment_size: knobs.segment_size,
+            ..evenkeel_engine::Options::default()
+        },
+        request_timeout: knobs.client_timeout,
+    }
+}
+
+/// A node did not start. Which reasons are fair depends on what its disk went through.
+fn refuse(world: &Rc<World>, index: NodeIndex, error: &NodeError) {
+    let host = &world.hosts[index];
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    world.note(&format!("{} does not start: {text}", node_name(index)));
+    let is_damage = matches!(
+        error,
+        NodeError::Engine(EngineError::Damaged { .. } | EngineError::Superblock { .. })
+            | NodeError::Foreign { .. }
+    );
+    // Its operator would do as the message says: empty the folder, let it join as a new node.
+    let was_never_born = host.starts_on_this_disk.get() == 0;
+    if was_never_born || (is_damage && host.is_damaged.get()) {
+        replace_disk(world, index);
+    } else if is_damage {
+        let claim =
+            format!("{} calls a disk damaged that only lost power: {text}", node_name(index));
+        world.fail("recovery", claim, Vec::new());
+    }
+}
+
+/// A new, empty drive; the node will join as a new one.
+pub(super) fn replace_disk(world: &World, index: NodeIndex) {
+    let host = &world.hosts[index];
+    host.drive.wipe();
+    host.is_damaged.set(false);
+    host.starts_on_this_disk.set(0);
+    world.note(&format!("{} gets a new, empty disk", node_name(index)));
+}
+
+/// Starts whatever is down and not meant to be.
+async fn keep(world: Rc<World>) {
+    loop {
+        simulated::sleep_true(KEEPER_INTERVAL).await;
+        for (index, host) in world.hosts.iter().enumerate() {
+            let id = world.id(index);
+            if !simulated::is_running(id) && host.down_until_ns.get() <= simulated::now_ns() {
+                // Should it fail at once, it is not started again at once.
+                hold(&world, index, RESTART_AFTER);
+                world.note(&format!("{} starts", node_name(index)));
+                simulated::restart(id);
+            }
+        }
+    }
+}
+
+/// It stays down at least this long from now on.
+pub(super) fn hold(world: &World, index: NodeIndex, down: Duration) {
+    let until_ns = simulated::now_ns() + down.as_nanos() as u64;
+    let host = &world.hosts[index];
+    host.down_until_ns.set(host.down_until_ns.get().max(until_ns));
+}
+
+/// A node that ended itself did so because of its disk: the machine is power-cycled, so that nobody
+/// takes what the drive's cache still shows for what is on the drive.
+async fn attend_failures(world: Rc<World>) {
+    loop {
+        let failure = simulated::next_failure().await;
+        let index = world.hosts.iter().position(|host| host.id.get() == Some(&failure.node));
+        let Some(index) = index else { continue };
+        world.note(&format!("{} ends itself: {}", node_name(index), failure.reason));
+        world.hosts[index].drive.power_cut(Tearing::Shuffled);
+        hold(&world, index, RESTART_AFTER);
+    }
+}
