@@ -1,0 +1,185 @@
+//! Whole nodes, without a door: three of them in one thread, over real sockets and disks in memory.
+//!
+//! The simulator looks for what can go wrong; this says, in seconds, whether anything works at all.
+
+#![cfg(not(madsim))]
+
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::time::Duration;
+
+use evenkeel_engine::disk::memory::MemoryDisk;
+use evenkeel_node::api::{Execution, KEYSPACE_CACHE, KEYSPACE_DEFAULT, Order};
+use evenkeel_node::config::{ClusterConfig, ClusterMode, Member, NodeConfig};
+use evenkeel_node::node::Node;
+use evenkeel_runtime as runtime;
+use evenkeel_wire::command::{OwnedCommand, parse};
+use evenkeel_wire::reply::Reply;
+
+#[test]
+fn one_node_serves_by_itself() {
+    runtime::block_on(async {
+        let cluster = cluster(1, 4);
+        let node = start(&cluster, 0, MemoryDisk::new()).await;
+        serving(&[&node]).await;
+        assert_eq!(run(&node, &["SET", "key", "value"]).await, Reply::OK);
+        assert_eq!(run(&node, &["GET", "key"]).await, Reply::bulk("value"));
+        assert_eq!(run(&node, &["INCR", "count"]).await, Reply::Integer(1));
+        assert_eq!(run(&node, &["DBSIZE"]).await, Reply::Integer(2));
+        assert_eq!(run(&node, &["FLUSHDB"]).await, Reply::OK);
+        assert_eq!(run(&node, &["DBSIZE"]).await, Reply::Integer(0));
+    });
+}
+
+#[test]
+fn any_node_answers_for_any_key() {
+    runtime::block_on(async {
+        let cluster = cluster(3, 8);
+        let nodes = [
+            start_later(&cluster, 0, MemoryDisk::new()),
+            start_later(&cluster, 1, MemoryDisk::new()),
+            start_later(&cluster, 2, MemoryDisk::new()),
+        ];
+        let nodes = joined(nodes).await;
+        serving(&[&nodes[0], &nodes[1], &nodes[2]]).await;
+        for index in 0..100 {
+            let key = format!("key-{index}");
+            let node = &nodes[index % 3];
+            assert_eq!(run(node, &["SET", &key, "1"]).await, Reply::OK);
+            assert_eq!(run(&nodes[(index + 1) % 3], &["INCR", &key]).await, Reply::Integer(2));
+            assert_eq!(run(&nodes[(index + 2) % 3], &["GET", &key]).await, Reply::bulk("2"));
+        }
+        assert_eq!(run(&nodes[1], &["DBSIZE"]).await, Reply::Integer(100));
+        let keys = ["MGET", "key-1", "key-2", "nothing", "key-3"];
+        let two = || Reply::bulk("2");
+        assert_eq!(run(&nodes[2], &keys).await, Reply::Array(vec![two(), two(), Reply::Null, two()]));
+        assert_eq!(run(&nodes[0], &["DEL", "key-1", "key-2", "nothing"]).await, Reply::Integer(2));
+    });
+}
+
+/// Goal: what was acknowledged is there after everything lost power at once.
+#[test]
+fn a_cluster_comes_back_from_a_power_cut_with_its_data() {
+    let cluster = cluster(3, 4);
+    let disks = [MemoryDisk::new(), MemoryDisk::new(), MemoryDisk::new()];
+    let first = disks.clone();
+    let before = cluster.clone();
+    runtime::block_on(async move {
+        let cluster = before;
+        let [one, two, three] = first;
+        let nodes = joined([
+            start_later(&cluster, 0, one),
+            start_later(&cluster, 1, two),
+            start_later(&cluster, 2, three),
+        ])
+        .await;
+        serving(&[&nodes[0], &nodes[1], &nodes[2]]).await;
+        for index in 0..50 {
+            let reply = run(&nodes[index % 3], &["SET", &format!("key-{index}"), "kept"]).await;
+            assert_eq!(reply, Reply::OK);
+        }
+    });
+    let cut = disks.map(|disk| disk.power_cut(|_, _| false));
+    runtime::block_on(async move {
+        let [one, two, three] = cut;
+        let nodes = joined([
+            start_later(&cluster, 0, one),
+            start_later(&cluster, 1, two),
+            start_later(&cluster, 2, three),
+        ])
+        .await;
+        serving(&[&nodes[0], &nodes[1], &nodes[2]]).await;
+        for index in 0..50 {
+            let reply = run(&nodes[index % 3], &["GET", &format!("key-{index}")]).await;
+            assert_eq!(reply, Reply::bulk("kept"), "key-{index}");
+        }
+    });
+}
+
+#[test]
+fn the_cache_keyspace_is_the_nodes_own() {
+    runtime::block_on(async {
+        let cluster = cluster(1, 1);
+        let node = start(&cluster, 0, MemoryDisk::new()).await;
+        let order = Order::new();
+        let in_cache = |words: &[&str]| {
+            let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+            let owned = OwnedCommand::of(&words);
+            let arguments = owned.arguments();
+            let command = parse(&arguments).unwrap();
+            match node.execute(KEYSPACE_CACHE, &arguments, &command, &order) {
+                Execution::Done(reply) => reply,
+                Execution::Pending(_) => panic!("the cache never waits"),
+            }
+        };
+        assert_eq!(in_cache(&["SET", "key", "value"]), Reply::OK);
+        assert_eq!(in_cache(&["GET", "key"]), Reply::bulk("value"));
+        assert_eq!(in_cache(&["DBSIZE"]), Reply::Integer(1));
+        serving(&[&node]).await;
+        assert_eq!(run(&node, &["GET", "key"]).await, Reply::Null);
+    });
+}
+
+fn cluster(members: usize, shard_count: u32) -> ClusterConfig {
+    let free = || TcpListener::bind("127.0.0.1:0").unwrap();
+    let listeners: Vec<TcpListener> = (0..members * 2).map(|_| free()).collect();
+    let address = |index: usize| -> SocketAddr { listeners[index].local_addr().unwrap() };
+    let member = |index: usize| Member {
+        name: format!("node-{index}"),
+        peer_address: address(index * 2),
+        client_address: address(index * 2 + 1),
+    };
+    ClusterConfig { id: 7, members: (0..members).map(member).collect(), shard_count }
+}
+
+async fn start(cluster: &ClusterConfig, index: usize, disk: MemoryDisk) -> Rc<Node> {
+    let config = NodeConfig {
+        name: cluster.members[index].name.clone(),
+        cluster: cluster.clone(),
+        listen_peer: cluster.members[index].peer_address,
+        mode: ClusterMode::Proxy,
+        default_memory_bytes: 64 << 20,
+        cache_memory_bytes: 16 << 20,
+        timing: Default::default(),
+        engine: evenkeel_engine::Options { segment_size: 1 << 20, ..Default::default() },
+        request_timeout: Duration::from_secs(5),
+    };
+    Node::start(config, Box::new(disk)).await.unwrap()
+}
+
+fn start_later(
+    cluster: &ClusterConfig,
+    index: usize,
+    disk: MemoryDisk,
+) -> runtime::Task<Rc<Node>> {
+    let cluster = cluster.clone();
+    runtime::spawn(async move { start(&cluster, index, disk).await })
+}
+
+async fn joined(tasks: [runtime::Task<Rc<Node>>; 3]) -> Vec<Rc<Node>> {
+    let mut nodes = Vec::new();
+    for task in tasks {
+        nodes.push(task.await.expect("started"));
+    }
+    nodes
+}
+
+async fn serving(nodes: &[&Rc<Node>]) {
+    let served = async {
+        while !nodes.iter().all(|node| node.is_serving()) {
+            runtime::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    runtime::timeout(Duration::from_secs(20), served).await.expect("the cluster serves");
+}
+
+async fn run(node: &Rc<Node>, words: &[&str]) -> Reply {
+    let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+    let owned = OwnedCommand::of(&words);
+    let arguments = owned.arguments();
+    let command = parse(&arguments).unwrap();
+    match node.execute(KEYSPACE_DEFAULT, &arguments, &command, &Order::new()) {
+        Execution::Done(reply) => reply,
+        Execution::Pending(reply) => reply.await,
+    }
+}
