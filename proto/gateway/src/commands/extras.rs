@@ -1,0 +1,83 @@
+//! Subcommands that exist only so that clients and tools carry on, and a few that are refused with a
+//! text that says what to do instead. Found by their words, not by type.
+
+use evenkeel_wire::reply::Reply;
+
+use super::{Outcome, Scene};
+use crate::service::Service;
+
+/// The answer, if the words mean something here.
+pub(super) fn answer<S: Service>(scene: &Scene<'_, S>) -> Option<Outcome> {
+    let word = |index: usize| -> String {
+        let bytes = scene.arguments.get(index).unwrap_or_default();
+        String::from_utf8_lossy(&bytes[..bytes.len().min(32)]).to_ascii_uppercase()
+    };
+    reply(&word(0), &word(1), &word(2), scene.arguments.count()).map(Outcome::Reply)
+}
+
+fn reply(command: &str, subcommand: &str, option: &str, count: usize) -> Option<Reply> {
+    Some(match (command, subcommand, option) {
+        ("CLIENT", "TRACKING", "OFF") => Reply::OK,
+        ("CLIENT", "TRACKING", "ON") => Reply::error(
+            "ERR client-side caching is not supported: CLIENT TRACKING can only be OFF",
+        ),
+        ("CLIENT", "TRACKINGINFO", "") => Reply::Map(vec![
+            (Reply::text("flags"), Reply::Array(vec![Reply::text("off")])),
+            (Reply::text("redirect"), Reply::Integer(-1)),
+            (Reply::text("prefixes"), Reply::Array(Vec::new())),
+        ]),
+        ("CLIENT", "GETREDIR", "") => Reply::Integer(-1),
+        ("CLIENT", "CACHING", _) => Reply::error(
+            "ERR CLIENT CACHING can be called only when the client is in tracking mode",
+        ),
+        ("CLIENT", "UNPAUSE", "") => Reply::OK,
+        ("CLIENT", "PAUSE", _) => {
+            Reply::error("ERR CLIENT PAUSE is not supported: one node cannot pause a cluster")
+        }
+        ("CLIENT", "UNBLOCK", _) if count >= 3 => Reply::Integer(0),
+        ("CONFIG", "REWRITE", "") => Reply::error(
+            "ERR CONFIG REWRITE is not supported: change the node's configuration file instead",
+        ),
+        ("DEBUG", "SET-ACTIVE-EXPIRE", "0" | "1") => Reply::OK,
+        ("LATENCY", "DOCTOR" | "GRAPH", _) => Reply::text(
+            "The latency monitor is off. Latencies are in INFO commandstats and in SLOWLOG GET.",
+        ),
+        ("MEMORY", "DOCTOR", "") => {
+            Reply::text("Memory in use and its budget are in INFO memory and INFO evenkeel.")
+        }
+        ("MEMORY", "PURGE", "") => Reply::OK,
+        ("ACL", "GETUSER", "DEFAULT") => Reply::Map(vec![
+            (Reply::text("flags"), Reply::Array(vec![Reply::text("on"), Reply::text("nopass")])),
+            (Reply::text("passwords"), Reply::Array(Vec::new())),
+            (Reply::text("commands"), Reply::text("+@all")),
+            (Reply::text("keys"), Reply::text("~*")),
+            (Reply::text("channels"), Reply::text("&*")),
+            (Reply::text("selectors"), Reply::Array(Vec::new())),
+        ]),
+        ("ACL", "GETUSER", _) if count == 3 => Reply::Null,
+        ("ACL", "SETUSER" | "DELUSER" | "SAVE" | "LOAD", _) => Reply::error(
+            "ERR there are no accounts: everybody is the user 'default', who may do everything",
+        ),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tracking_can_be_switched_off_and_says_why_not_on() {
+        assert_eq!(reply("CLIENT", "TRACKING", "OFF", 3), Some(Reply::OK));
+        let Some(Reply::Error(text)) = reply("CLIENT", "TRACKING", "ON", 3) else {
+            panic!("an error")
+        };
+        assert!(text.contains("not supported"), "{text}");
+    }
+
+    #[test]
+    fn unknown_words_are_left_to_the_parser() {
+        assert_eq!(reply("CLIENT", "MAINT_NOTIFICATIONS", "ON", 3), None);
+        assert_eq!(reply("GET", "", "", 1), None);
+    }
+}
