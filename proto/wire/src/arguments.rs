@@ -193,7 +193,15 @@ impl PartialEq for List<'_> {
 
 impl fmt::Debug for List<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_list().entries(self.iter().map(<[u8]>::escape_ascii)).finish()
+        formatter.debug_list().entries(self.iter().map(Printed)).finish()
+    }
+}
+
+struct Printed<'a>(&'a [u8]);
+
+impl fmt::Debug for Printed<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "\"{}\"", self.0.escape_ascii())
     }
 }
 
