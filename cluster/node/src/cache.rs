@@ -41,11 +41,11 @@ impl Node {
             Command::Get { key } => {
                 return cached(store, key, now_ms).map_or(Reply::Null, Reply::bulk);
             }
-            Command::Set { key, value, options } if is_plain(options) => {
-                if store.fits(key.len(), value.len()) {
-                    store.put(slots::slot(key), key, value, self.cache_version(), 0, None);
-                    return Reply::OK;
-                }
+            Command::Set { key, value, options }
+                if is_plain(options) && store.fits(key.len(), value.len()) =>
+            {
+                store.put(slots::slot(key), key, value, self.cache_version(), 0, None);
+                return Reply::OK;
             }
             _ => (),
         }
@@ -135,6 +135,11 @@ impl Node {
             Some(found) => found.version,
             None => 0,
         }
+    }
+
+    /// `FLUSHALL` in another keyspace: this one is emptied too, on this node.
+    pub(crate) fn flush_cache(&self) {
+        self.cache.borrow_mut().clear_slots(0..SLOT_COUNT);
     }
 
     pub(crate) fn expire_cache(&self) {

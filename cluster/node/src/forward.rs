@@ -91,7 +91,7 @@ impl Node {
         };
         self.served.set(self.served.get() + 1);
         drop(runtime::spawn(async move {
-            let attempt = node.attempt(&request, false);
+            let attempt = node.attempt(&request);
             let led = node.lead(&request, attempt);
             let outcome = match runtime::timeout(node.config.request_timeout, led).await {
                 Ok(Ok(answer)) => ForwardOutcome::Reply(Bytes::from(reply::encode(&answer))),
@@ -100,8 +100,10 @@ impl Node {
                     ForwardOutcome::NotLeader(NotLeader { leader })
                 }
                 Ok(Err(NotHere::NoSession)) => ForwardOutcome::UnknownSession(UnknownSession {}),
-                Ok(Err(NotHere::Busy | NotHere::Damaged)) => ForwardOutcome::Busy(Busy {}),
-                Err(_) => ForwardOutcome::NotLeader(NotLeader { leader: None }),
+                // Not "not the leader": that would say that nothing was done.
+                Ok(Err(NotHere::Busy | NotHere::Damaged | NotHere::Unsure)) | Err(_) => {
+                    ForwardOutcome::Busy(Busy {})
+                }
             };
             node.served.set(node.served.get() - 1);
             let answer = ForwardReply { id, outcome: Some(outcome) };

@@ -32,7 +32,7 @@ use crate::reply;
 use crate::request::{NotHere, Request, Task};
 use crate::sessions::Seen;
 use crate::sweep;
-use crate::views::{GroupView, Write};
+use crate::views::{Fetched, GroupView, Write};
 
 /// One try at a request, as far as it gets without waiting.
 pub(crate) enum Attempt {
@@ -63,6 +63,7 @@ impl Node {
         first: Attempt,
     ) -> Result<Reply, NotHere> {
         let mut attempt = first;
+        let mut fetched = Fetched::new();
         loop {
             let mut confirmed = false;
             match attempt {
@@ -70,7 +71,9 @@ impl Node {
                 Attempt::NotHere(not_here) => return Err(not_here),
                 Attempt::Fetch(keys) => {
                     for key in keys {
-                        self.fetch(&key).await?;
+                        if let Some(value) = self.fetch(&key).await? {
+                            fetched.insert(key, value);
+                        }
                     }
                 }
                 Attempt::Confirming(receiver) => match receiver.await {
@@ -86,19 +89,29 @@ impl Node {
                         Outcome::ConditionFailed => count(&self.metrics.retried),
                     },
                     Ok(Fate::Displaced) => count(&self.metrics.retried),
-                    Ok(Fate::Unknown) | Err(_) => return Err(NotHere::Leader(None)),
+                    Ok(Fate::Unknown) | Err(_) => return Err(NotHere::Unsure),
                 },
             }
-            attempt = self.attempt(request, confirmed);
+            attempt = self.attempt_with(request, confirmed, &fetched);
         }
     }
 
+    /// The first try, without waiting.
+    pub(crate) fn attempt(self: &Rc<Node>, request: &Request) -> Attempt {
+        self.attempt_with(request, false, &Fetched::new())
+    }
+
     /// One try, without waiting. `confirmed`: a quorum has just confirmed this leader.
-    pub(crate) fn attempt(self: &Rc<Node>, request: &Request, confirmed: bool) -> Attempt {
+    fn attempt_with(
+        self: &Rc<Node>,
+        request: &Request,
+        confirmed: bool,
+        fetched: &Fetched,
+    ) -> Attempt {
         let mut group = self.groups[request.group as usize].borrow_mut();
         let group = &mut *group;
         let anywhere = planted(Bug::ReadAnywhere) && request.stamp.is_none();
-        if anywhere && let Ok(evaluated) = self.evaluate_task(group, request) {
+        if anywhere && let Ok(evaluated) = self.evaluate_task(group, request, fetched) {
             return Attempt::Answered(evaluated.reply);
         }
         if !group.is_leader() {
@@ -115,7 +128,7 @@ impl Node {
                 Seen::NoSession => return Attempt::NotHere(NotHere::NoSession),
             }
         }
-        let evaluated = match self.evaluate_task(group, request) {
+        let evaluated = match self.evaluate_task(group, request, fetched) {
             Ok(evaluated) => evaluated,
             Err(keys) => return Attempt::Fetch(keys),
         };
@@ -167,11 +180,16 @@ impl Node {
     }
 
     /// `Err`: the bytes of these keys have to be fetched first.
-    fn evaluate_task(&self, group: &Group, request: &Request) -> Result<Evaluated, Vec<Bytes>> {
+    fn evaluate_task(
+        &self,
+        group: &Group,
+        request: &Request,
+        fetched: &Fetched,
+    ) -> Result<Evaluated, Vec<Bytes>> {
         let now_ms = self.time_ms(group);
         let store = self.store.borrow();
         let overlay = request.stamp.is_some().then_some(&group.overlay);
-        let mut view = GroupView::new(&store, overlay);
+        let mut view = GroupView::new(&store, overlay, fetched);
         let mut conditions = BTreeMap::new();
         let mut writes = Vec::new();
         let reply = match &request.task {
@@ -282,8 +300,8 @@ impl Node {
         }
     }
 
-    /// Brings the bytes of a key from the log into memory.
-    pub(crate) async fn fetch(self: &Rc<Node>, key: &[u8]) -> Result<(), NotHere> {
+    /// Reads the bytes of a key from the log, with their version; `None` if they are in memory by now.
+    async fn fetch(self: &Rc<Node>, key: &[u8]) -> Result<Option<(u64, Bytes)>, NotHere> {
         let slot = slots::slot(key);
         let found = match self.store.borrow().peek(slot, key) {
             Some(found) => match found.value {
@@ -292,11 +310,11 @@ impl Node {
             },
             None => None,
         };
-        let Some((location, index, version)) = found else { return Ok(()) };
+        let Some((location, index, version)) = found else { return Ok(None) };
         match self.read_value(location, index).await {
             Some(value) => {
                 self.store.borrow_mut().fill(slot, key, version, &value);
-                Ok(())
+                Ok(Some((version, value)))
             }
             None => Err(self.damaged(key)),
         }

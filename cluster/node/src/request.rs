@@ -33,6 +33,8 @@ pub(crate) enum Task {
 pub(crate) enum NotHere {
     /// Another replica leads, as far as is known.
     Leader(Option<ReplicaId>),
+    /// Whoever led may have put it into a log before it lost its office, or has not said.
+    Unsure,
     /// Too much is in flight.
     Busy,
     /// The value's bytes are damaged on this node.

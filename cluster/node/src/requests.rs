@@ -30,6 +30,19 @@ use crate::sweep;
 /// How long to wait before asking again who leads.
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
 
+/// How long to wait for a session that somebody else is opening.
+const SESSION_PAUSE: Duration = Duration::from_millis(2);
+
+/// A request that is being served, and what has become of it so far.
+struct Errand {
+    request: Request,
+    /// Somebody may have put it into a log, with its present stamp: its outcome may be unknown.
+    tried: bool,
+    /// Who was last said to lead.
+    hint: Option<ReplicaId>,
+    tries: usize,
+}
+
 /// A request that is ready to run, in one or several groups.
 enum Job {
     One(Request),
@@ -231,7 +244,7 @@ impl Node {
         let first = if kind == Kind::Write && request.stamp.is_none() {
             None
         } else {
-            match self.attempt(&request, false) {
+            match self.attempt(&request) {
                 Attempt::Answered(reply) => {
                     self.answered(&request);
                     return Execution::Done(reply);
@@ -293,6 +306,9 @@ impl Node {
                 break;
             }
         }
+        if sweep == Sweep::Flush && self.flushes_everything(&command) {
+            self.flush_cache();
+        }
         match sweep {
             Sweep::Sum => Reply::Integer(sum),
             Sweep::Concatenate => Reply::Array(keys),
@@ -301,77 +317,98 @@ impl Node {
         }
     }
 
+    fn flushes_everything(&self, command: &OwnedCommand) -> bool {
+        let arguments = command.arguments();
+        matches!(evenkeel_wire::command::parse(&arguments), Ok(Command::FlushAll))
+    }
+
     /// Gets a request answered by whoever leads its group, within the request's time.
     pub(crate) async fn serve(
         self: Rc<Node>,
-        mut request: Request,
+        request: Request,
         writes: bool,
-        mut first: Option<Attempt>,
+        first: Option<Attempt>,
     ) -> Reply {
-        let deadline =
-            runtime::clock::monotonic_us() + self.config.request_timeout.as_micros() as u64;
-        let mut tried = false; // With this stamp, so that its outcome may be unknown.
-        let (mut hint, mut tries) = (None, 0);
-        loop {
-            tries += 1;
+        let limit = self.config.request_timeout.as_micros() as u64;
+        let deadline = runtime::clock::monotonic_us() + limit;
+        let mut errand = Errand { request, tried: false, hint: None, tries: 0 };
+        let mut first = first;
+        let reply = loop {
             if deadline <= runtime::clock::monotonic_us() {
-                self.answered(&request);
-                return timed_out(writes && tried);
+                break timed_out(writes && errand.tried);
             }
-            if writes && request.stamp.is_none() {
-                request.stamp = self.stamp(request.group, deadline).await;
-                if request.stamp.is_none() {
+            if writes && errand.request.stamp.is_none() {
+                errand.request.stamp = self.stamp(errand.request.group, deadline).await;
+                if errand.request.stamp.is_none() {
                     continue;
                 }
             }
-            let attempt = first.take().unwrap_or_else(|| self.attempt(&request, false));
-            let proposed = matches!(attempt, Attempt::Proposed(_));
-            let not_here = match self.lead_within(&request, attempt, deadline).await {
-                Ok(reply) => {
-                    self.answered(&request);
-                    return reply;
+            match self.try_once(&mut errand, first.take(), deadline).await {
+                Answer::Reply(reply) => break reply,
+                Answer::NotHere(NotHere::Leader(leader)) => errand.hint = leader,
+                Answer::NotHere(NotHere::Damaged) if self.config.cluster.members.len() == 1 => {
+                    break Reply::error(
+                        "ERR the value is damaged on disk and there is no other copy: `evenkeel \
+                         inspect` names the place; write the key again, or delete it",
+                    );
                 }
-                Err(not_here) => not_here,
-            };
-            let tried_before = tried || proposed;
-            tried = true;
-            let answer = match not_here {
-                NotHere::Leader(leader) => match self.whom_to_ask(&request, leader.or(hint), tries)
-                {
-                    Some(leader) => {
-                        if self.config.mode == ClusterMode::Redirect
-                            && let Some(moved) = self.moved(&request, leader)
-                        {
-                            self.answered(&request);
-                            return moved;
-                        }
-                        count(&self.metrics.forwarded);
-                        self.forward(leader, &request, deadline).await
-                    }
-                    None => Answer::NotHere(NotHere::Leader(None)),
-                },
-                other => Answer::NotHere(other),
-            };
-            match answer {
-                Answer::Reply(reply) => {
-                    self.answered(&request);
-                    return reply;
+                Answer::NotHere(NotHere::Busy | NotHere::Damaged | NotHere::Unsure)
+                | Answer::Lost => {
+                    errand.hint = None;
                 }
-                Answer::NotHere(NotHere::Leader(leader)) => hint = leader,
-                Answer::NotHere(NotHere::Busy | NotHere::Damaged) | Answer::Lost => hint = None,
                 Answer::NotHere(NotHere::NoSession) => {
-                    if let Some(reply) = self.session_gone(&mut request, tried_before) {
-                        return reply;
+                    if let Some(reply) = self.session_gone(&mut errand) {
+                        break reply;
                     }
-                    tried = false;
                 }
             }
             if planted(Bug::RepeatedUnderNewNumber) {
-                self.answered(&request);
-                request.stamp = None;
+                self.answered(&errand.request);
+                errand.request.stamp = None;
             }
             runtime::sleep(RETRY_PAUSE).await;
+        };
+        self.answered(&errand.request);
+        reply
+    }
+
+    /// Here if this node leads, else wherever the leader is thought to be.
+    async fn try_once(
+        self: &Rc<Node>,
+        errand: &mut Errand,
+        first: Option<Attempt>,
+        deadline: u64,
+    ) -> Answer {
+        errand.tries += 1;
+        let attempt = first.unwrap_or_else(|| self.attempt(&errand.request));
+        // From here on, with this stamp, somebody may have put it into a log.
+        let proposed = matches!(attempt, Attempt::Proposed(_));
+        let leader = match self.lead_within(&errand.request, attempt, deadline).await {
+            Ok(reply) => return Answer::Reply(reply),
+            Err(NotHere::Leader(leader)) => leader.or(errand.hint),
+            Err(NotHere::NoSession) if !errand.tried && !proposed => {
+                return Answer::NotHere(NotHere::NoSession);
+            }
+            Err(other) => {
+                errand.tried = true;
+                return Answer::NotHere(other);
+            }
+        };
+        errand.tried |= proposed;
+        let Some(leader) = self.whom_to_ask(&errand.request, leader, errand.tries) else {
+            return Answer::NotHere(NotHere::Leader(None));
+        };
+        if self.config.mode == ClusterMode::Redirect
+            && let Some(moved) = self.moved(&errand.request, leader)
+        {
+            return Answer::Reply(moved);
         }
+        count(&self.metrics.forwarded);
+        let answer = self.forward(leader, &errand.request, deadline).await;
+        // Whoever says that it does not lead, or does not know the session, has done nothing.
+        let untouched = matches!(answer, Answer::NotHere(NotHere::Leader(_) | NotHere::NoSession));
+        errand.tried |= !untouched;
+        answer
     }
 
     /// Whoever is said to lead; if nobody is, somebody who should know.
@@ -398,18 +435,18 @@ impl Node {
         let led = self.lead(request, attempt);
         match runtime::timeout(Duration::from_micros(left), led).await {
             Ok(result) => result,
-            Err(_) => Err(NotHere::Leader(None)),
+            Err(_) => Err(NotHere::Unsure),
         }
     }
 
     /// The group has forgotten the session. `Some`: the client must hear that nobody knows.
-    fn session_gone(&self, request: &mut Request, tried_before: bool) -> Option<Reply> {
-        let stamp = request.stamp.take()?;
+    fn session_gone(&self, errand: &mut Errand) -> Option<Reply> {
+        let stamp = errand.request.stamp.take()?;
         let mut origins = self.origins.borrow_mut();
-        let origin = &mut origins[request.group as usize];
+        let origin = &mut origins[errand.request.group as usize];
         origin.answered(stamp);
         origin.forget(stamp.session);
-        tried_before.then(|| timed_out(true))
+        errand.tried.then(|| timed_out(true))
     }
 
     /// Numbers a write, opening a session first if there is none.
@@ -418,19 +455,14 @@ impl Node {
         group: u32,
         deadline: u64,
     ) -> Option<crate::entry::SessionStamp> {
-        {
-            let mut origins = self.origins.borrow_mut();
-            let origin = &mut origins[group as usize];
-            if let Some(stamp) = origin.stamp() {
-                return Some(stamp);
-            }
-            if origin.opening {
-                drop(origins);
-                runtime::sleep(Duration::from_millis(2)).await;
-                return None;
-            }
-            origin.opening = true;
+        if let Some(stamp) = self.origins.borrow_mut()[group as usize].stamp() {
+            return Some(stamp);
         }
+        if self.origins.borrow()[group as usize].opening {
+            runtime::sleep(SESSION_PAUSE).await;
+            return None;
+        }
+        self.origins.borrow_mut()[group as usize].opening = true;
         let task = Task::OpenSession { nonce: runtime::random_u64() };
         let request = Request { group, task, stamp: None };
         let left = deadline.saturating_sub(runtime::clock::monotonic_us());

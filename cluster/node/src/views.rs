@@ -44,6 +44,9 @@ impl Write {
     }
 }
 
+/// Values by key, with the version they belong to.
+pub(crate) type Fetched = BTreeMap<Bytes, (u64, Bytes)>;
+
 /// The state as applied here, with the writes of the same transaction on top.
 ///
 /// With an overlay it is the state to be: what is proposed counts as done. The version of a key that
@@ -51,6 +54,8 @@ impl Write {
 pub(crate) struct GroupView<'a> {
     store: &'a Store,
     overlay: Option<&'a Overlay>,
+    /// Values that were read from the log for this evaluation.
+    fetched: &'a Fetched,
     scratch: BTreeMap<Bytes, Scratch>,
     /// Whether anything uncommitted was seen: the reply must then wait for it.
     speculative: Cell<bool>,
@@ -62,8 +67,18 @@ struct Scratch {
 }
 
 impl<'a> GroupView<'a> {
-    pub(crate) fn new(store: &'a Store, overlay: Option<&'a Overlay>) -> GroupView<'a> {
-        GroupView { store, overlay, scratch: BTreeMap::new(), speculative: Cell::new(false) }
+    pub(crate) fn new(
+        store: &'a Store,
+        overlay: Option<&'a Overlay>,
+        fetched: &'a Fetched,
+    ) -> GroupView<'a> {
+        GroupView {
+            store,
+            overlay,
+            fetched,
+            scratch: BTreeMap::new(),
+            speculative: Cell::new(false),
+        }
     }
 
     pub(crate) fn was_speculative(&self) -> bool {
@@ -117,6 +132,9 @@ impl View for GroupView<'_> {
         let (version, expires_at_ms) = (found.version, found.expires_at_ms);
         match found.value {
             Value::Memory(value) => Seen::Present { version, expires_at_ms, value },
+            Value::Log(..) if self.fetched.get(key).is_some_and(|(of, _)| *of == version) => {
+                Seen::Present { version, expires_at_ms, value: &self.fetched[key].1 }
+            }
             Value::Log(..) => Seen::PresentElsewhere { version, expires_at_ms, size: found.size },
         }
     }

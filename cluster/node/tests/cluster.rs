@@ -3,6 +3,7 @@
 //! The simulator looks for what can go wrong; this says, in seconds, whether anything works at all.
 
 #![cfg(not(madsim))]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on may stop")]
 
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
@@ -52,7 +53,10 @@ fn any_node_answers_for_any_key() {
         assert_eq!(run(&nodes[1], &["DBSIZE"]).await, Reply::Integer(100));
         let keys = ["MGET", "key-1", "key-2", "nothing", "key-3"];
         let two = || Reply::bulk("2");
-        assert_eq!(run(&nodes[2], &keys).await, Reply::Array(vec![two(), two(), Reply::Null, two()]));
+        assert_eq!(
+            run(&nodes[2], &keys).await,
+            Reply::Array(vec![two(), two(), Reply::Null, two()])
+        );
         assert_eq!(run(&nodes[0], &["DEL", "key-1", "key-2", "nothing"]).await, Reply::Integer(2));
     });
 }
@@ -147,11 +151,7 @@ async fn start(cluster: &ClusterConfig, index: usize, disk: MemoryDisk) -> Rc<No
     Node::start(config, Box::new(disk)).await.unwrap()
 }
 
-fn start_later(
-    cluster: &ClusterConfig,
-    index: usize,
-    disk: MemoryDisk,
-) -> runtime::Task<Rc<Node>> {
+fn start_later(cluster: &ClusterConfig, index: usize, disk: MemoryDisk) -> runtime::Task<Rc<Node>> {
     let cluster = cluster.clone();
     runtime::spawn(async move { start(&cluster, index, disk).await })
 }
