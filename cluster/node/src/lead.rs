@@ -28,11 +28,12 @@ use crate::machine::{Outcome, PendingWrite};
 use crate::metrics::count;
 use crate::node::Node;
 use crate::observe::{Fact, observe};
+use crate::order::Order;
 use crate::reply;
 use crate::request::{NotHere, Request, Task};
 use crate::sessions::Seen;
 use crate::sweep;
-use crate::views::{Fetched, GroupView, Write};
+use crate::views::{Fetched, GroupView, Write, is_over};
 
 /// One try at a request, as far as it gets without waiting.
 pub(crate) enum Attempt {
@@ -56,6 +57,36 @@ struct Evaluated {
 }
 
 impl Node {
+    /// `GET` without a `Reply` in between: hands the value of a key in `default` to `take`, if this node
+    /// may answer at once and has the bytes in memory. `None`: go the long way.
+    pub fn get_now<T>(
+        &self,
+        key: &[u8],
+        order: &Order,
+        take: impl FnOnce(Option<&[u8]>) -> T,
+    ) -> Option<T> {
+        if !order.reads_may_run() {
+            return None;
+        }
+        let slot = slots::slot(key);
+        let group = self.groups[self.group_of(slot) as usize].borrow();
+        if !group.lease_holds(now()) {
+            return None;
+        }
+        let now_ms = self.time_ms(&group);
+        let mut store = self.store.borrow_mut();
+        let value = match store.get(slot, key) {
+            None => None,
+            Some(found) if is_over(found.expires_at_ms, now_ms) => None,
+            Some(found) => match found.value {
+                Value::Memory(value) => Some(value),
+                Value::Log(..) => return None,
+            },
+        };
+        self.observe_lease(&group);
+        Some(take(value))
+    }
+
     /// Answers a request as its group's leader, however long it takes.
     pub(crate) async fn lead(
         self: &Rc<Node>,

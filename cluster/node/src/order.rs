@@ -65,6 +65,14 @@ impl Order {
     }
 }
 
+impl Order {
+    /// Whether a read that waits for nothing may run between two others.
+    pub(crate) fn reads_may_run(&self) -> bool {
+        let shared = self.shared.borrow();
+        shared.queue.is_empty() && (shared.running == 0 || shared.phase == Some(Kind::Read))
+    }
+}
+
 impl Drop for Turn {
     fn drop(&mut self) {
         let mut refused = Vec::new(); // Turns nobody waits for any more; dropped outside the borrow.
