@@ -12,9 +12,12 @@
 
 use alloc::boxed::Box;
 
+use bytes::BufMut;
+
 use crate::arguments::{Arguments, Ranges};
 use crate::limits;
 use crate::number::parse_integer;
+use crate::reply;
 
 mod inline;
 
@@ -147,6 +150,12 @@ struct Pending {
 /// Reads a command that may be there as a whole. Whoever has more bytes later should keep a `Parser`.
 pub fn parse<'a>(buffer: &'a [u8], limits: &Limits) -> Parse<'a> {
     Parser::default().parse(buffer, limits)
+}
+
+/// Appends a command as an array of bulk strings: what a client sends.
+pub fn write_command<B: BufMut>(arguments: &[&[u8]], target: &mut B) {
+    reply::write_array_header(arguments.len(), target);
+    arguments.iter().for_each(|argument| reply::write_bulk(argument, target));
 }
 
 impl Parser {

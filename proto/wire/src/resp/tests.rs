@@ -135,12 +135,8 @@ proptest! {
     ) {
         let mut sent = Vec::new();
         for command in &commands {
-            sent.extend_from_slice(format!("*{}\r\n", command.len()).as_bytes());
-            for argument in command {
-                sent.extend_from_slice(format!("${}\r\n", argument.len()).as_bytes());
-                sent.extend_from_slice(argument);
-                sent.extend_from_slice(b"\r\n");
-            }
+            let slices: Vec<&[u8]> = command.iter().map(Vec::as_slice).collect();
+            write_command(&slices, &mut sent);
         }
         let mut parser = Parser::default();
         let mut read: Vec<Vec<Vec<u8>>> = vec![];
