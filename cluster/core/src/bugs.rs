@@ -32,7 +32,7 @@ pub enum Bug {
     LeaseFromReceipt,
     /// `transfer.rs`: the leader keeps its lease while it hands over.
     TransferKeepsLease,
-    /// `reads.rs`: a read is confirmed by a round that started before it arrived.
+    /// `reads.rs`: a read is confirmed by a round that was answered before it arrived.
     ReadIndexUsesOldRound,
     /// `lease.rs`: a follower promises another ballot during the lease it granted.
     VoteDuringLease,

@@ -33,7 +33,7 @@ impl Paxos {
         let complete = self.log.commit() <= last || self.tried;
         let granted = self.promised.round < ballot.round
             && self.may_elect(now, from, ballot, transfer)
-            && self.log.base() <= commit
+            && self.can_report_from(commit.next())
             && complete;
         let message = Message::PrePromise { ballot, granted, promised: self.promised };
         effects.push(Effect::Send { to: from, message, after: None });
@@ -59,8 +59,7 @@ impl Paxos {
             let message = Message::Reject { promised: self.promised };
             return effects.push(Effect::Send { to: from, message, after: None });
         }
-        let reported = self.log.base() < first || planted(Bug::ChosenHoleFilled);
-        if !reported {
+        if !self.can_report_from(first) {
             return; // Chosen entries it asks for are gone from memory: it must not lead.
         }
         if !again {
@@ -131,6 +130,11 @@ impl Paxos {
         let after: Option<Token> = self.flushes.pending().filter(|_| heard == Heard::New);
         effects.push(Effect::Send { to: from, message, after });
         self.learn_commit(commit, effects);
+    }
+
+    /// Whether everything this replica has accepted from there on is still in memory.
+    fn can_report_from(&self, first: Slot) -> bool {
+        self.log.base() < first || planted(Bug::ChosenHoleFilled)
     }
 
     /// A replica that promises a ballot starts over in what it knows of its leader's log.

@@ -262,8 +262,8 @@ impl Paxos {
         self.write_own(now, entries, effects);
         self.commit_to(chosen, effects);
         self.settle_membership(now, effects);
-        self.start_round(now, effects);
         self.replicate_all(effects);
+        self.start_round(now, effects);
     }
 
     fn stand_if_granted(&mut self, now: Micros, effects: &mut Vec<Effect>) {

@@ -34,8 +34,8 @@ pub(super) struct Progress {
     sent: VecDeque<(Slot, u64)>,
     sent_bytes: u64,
     /// `have` and `vouched` as of the last answered round: no progress since then means loss.
-    have_then: Slot,
-    vouched_then: Slot,
+    have_then: Option<Slot>,
+    vouched_then: Option<Slot>,
     /// Where, and in which round, sending last started over: the Gaps of one burst cause one resend.
     rewound: Option<(Slot, u64)>,
 }
@@ -52,8 +52,8 @@ impl Progress {
             heard_at: now,
             sent: VecDeque::new(),
             sent_bytes: 0,
-            have_then: Slot(0),
-            vouched_then: Slot(0),
+            have_then: None,
+            vouched_then: None,
             rewound: None,
         }
     }
@@ -121,8 +121,8 @@ impl Progress {
     /// Notes what an answer to a heartbeat says; tells what to repair.
     pub(super) fn answered(&mut self, have: Slot, round: u64) -> Repair {
         let (have_then, vouched_then) = (self.have_then, self.vouched_then);
-        self.have_then = have;
-        self.vouched_then = self.vouched;
+        self.have_then = Some(have);
+        self.vouched_then = Some(self.vouched);
         if self.flow == Flow::Probe {
             self.flow = Flow::Stream;
             self.next = have.next();
@@ -131,12 +131,12 @@ impl Progress {
         if self.flow == Flow::Snapshot {
             return Repair::Nothing;
         }
-        if have.next() < self.next && have == have_then {
+        if have.next() < self.next && Some(have) == have_then {
             self.rewind(have, round);
             return Repair::Resend;
         }
         let unvouched = self.vouched.next() < self.next;
-        if unvouched && self.next <= have.next() && self.vouched == vouched_then {
+        if unvouched && self.next <= have.next() && Some(self.vouched) == vouched_then {
             return Repair::AskForVouch;
         }
         Repair::Nothing

@@ -38,7 +38,7 @@ impl Reads {
 impl Paxos {
     pub(super) fn on_read(&mut self, now: Micros, read: ReadId, effects: &mut Vec<Effect>) {
         let lease = self.lease_is_valid(now);
-        let (leader, index) = (self.leader(), self.log.commit());
+        let (leader, index, confirmed) = (self.leader(), self.log.commit(), self.confirmed_round());
         let State::Leader(leadership) = &mut self.state else {
             return effects.push(Effect::ReadRefused(read, Refusal::NotLeader { leader }));
         };
@@ -48,7 +48,8 @@ impl Paxos {
         if self.limits.reads_waiting_max <= leadership.reads.waiting.len() as u64 {
             return effects.push(Effect::ReadRefused(read, Refusal::Busy));
         }
-        let next_round = leadership.round + u64::from(!planted(Bug::ReadIndexUsesOldRound));
+        let next_round =
+            if planted(Bug::ReadIndexUsesOldRound) { confirmed } else { leadership.round + 1 };
         let index = index.max(leadership.opening);
         let index = if planted(Bug::ReadBeforeOwnCommit) { self.log.commit() } else { index };
         leadership.reads.waiting.push_back(Waiting { read, round: next_round, index });

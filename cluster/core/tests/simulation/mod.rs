@@ -113,6 +113,7 @@ struct Weather {
     repeat_permille: u64,
     latency_max: u64,
     tail_permille: u64,
+    tail_max: u64,
     flush_max: u64,
     crash_permille: u64,
     cut_permille: u64,
@@ -129,6 +130,7 @@ impl Weather {
             repeat_permille: pick(&[0, 20, 200]),
             latency_max: pick(&[500, 3_000, 30_000]),
             tail_permille: pick(&[0, 20, 100]),
+            tail_max: pick(&[100_000, 400_000, 1_500_000]),
             flush_max: pick(&[300, 3_000, 60_000, 300_000]),
             crash_permille: pick(&[0, 10, 60, 150]),
             cut_permille: pick(&[0, 20, 100, 200]),
@@ -179,6 +181,8 @@ struct World {
     nodes: BTreeMap<ReplicaId, Node>,
     voters: Configuration,
     cut: BTreeSet<(ReplicaId, ReplicaId)>,
+    /// Links with a delay of their own, one way.
+    slow: BTreeMap<(ReplicaId, ReplicaId), u64>,
     next_id: u64,
     seed: u64,
     healed: bool,
@@ -201,6 +205,7 @@ impl World {
             nodes: BTreeMap::new(),
             voters,
             cut: BTreeSet::new(),
+            slow: BTreeMap::new(),
             next_id: 0,
             seed,
             healed: false,
@@ -320,14 +325,18 @@ impl World {
             self.crash(id);
         }
         if self.random.permille(self.weather.cut_permille) {
-            match self.random.below(5) {
+            match self.random.below(6) {
                 0 => drop(self.cut.insert((id, other))), // One way only.
                 1 => self.cut.extend([(id, other), (other, id)]),
                 2 => {
                     let others: Vec<ReplicaId> = self.nodes.keys().copied().collect();
                     self.cut.extend(others.iter().flat_map(|&node| [(id, node), (node, id)]));
                 }
-                _ => self.cut.clear(),
+                3 => drop(self.slow.insert((id, other), self.random.below(300 * MILLISECOND))),
+                _ => {
+                    self.cut.clear();
+                    self.slow.clear();
+                }
             }
         }
     }
@@ -371,6 +380,7 @@ impl World {
     fn heal(&mut self) {
         self.healed = true;
         self.cut.clear();
+        self.slow.clear();
         self.weather.loss_permille = 0;
         self.weather.tail_permille = 0;
         self.weather.latency_max = 1_000;
@@ -510,8 +520,9 @@ impl World {
             }
             let mut latency = 1 + self.random.below(self.weather.latency_max);
             if self.random.permille(self.weather.tail_permille) {
-                latency += self.random.below(400 * MILLISECOND);
+                latency += self.random.below(self.weather.tail_max);
             }
+            latency += self.slow.get(&(from, to)).copied().unwrap_or_default();
             let message = message.clone();
             self.after(latency, Event::Deliver { from, to, message });
         }
