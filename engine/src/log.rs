@@ -407,6 +407,8 @@ impl Engine {
         assert!(self.durable == self.gather.cursor().sequence, "nothing is left to flush");
         self.superblock.durable_upto = self.durable;
         self.superblock.tail = Some(recovery::tail_of(self.gather.cursor()));
+        // Twice: what a clean stop knows must survive the loss of either copy.
+        open::write_superblock(&mut self.conversation, &mut self.superblock).await?;
         open::write_superblock(&mut self.conversation, &mut self.superblock).await
     }
 

@@ -211,7 +211,8 @@ impl<'a> Recovery<'a> {
     /// written since. The log then goes on where that process would have gone on.
     async fn is_clean_tail(&mut self) -> bool {
         let Some(tail) = self.superblock.tail.filter(|_| !self.clean) else { return self.clean };
-        if (tail.number, tail.checksum) != (self.cursor.number, self.cursor.checksum) {
+        let last = (self.cursor.number, self.cursor.checksum, self.cursor.sequence);
+        if (tail.number, tail.checksum, self.superblock.durable_upto) != last {
             return false;
         }
         let offset = u64::from(tail.offset);

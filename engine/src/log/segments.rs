@@ -85,11 +85,11 @@ impl Segments {
     /// The segment to make now, if any, and its size; it then counts as being made. `used` bytes of
     /// `current` are taken.
     pub(super) fn make(&mut self, current: u32, used: u64) -> Option<(u32, u64)> {
-        let next = if self.exists(current) { current + 1 } else { current };
-        let half = next == current || self.size(current) < 2 * used;
+        let next = self.sizes.last_key_value().map_or(1, |(&last, _)| last + 1);
+        let half = next <= current || (next == current + 1 && self.size(current) < 2 * used);
         let room = self.size_max == 0 || self.bytes() + self.size_new <= self.size_max;
         let again = !self.refused || self.retry;
-        if self.making.is_some() || self.exists(next) || !(half && room && again) {
+        if self.making.is_some() || !(half && room && again) {
             return None;
         }
         self.making = Some(next);
