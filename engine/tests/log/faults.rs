@@ -1,0 +1,259 @@
+//! Single faults and odd states, each with what the engine says to it.
+
+use std::io;
+
+use evenkeel_engine::disk::Area;
+use evenkeel_engine::disk::memory::{Kind, MemoryDisk};
+use evenkeel_engine::{Engine, EngineError, Event, Options, Record, RecordKind};
+
+use crate::model::damage::sound_log;
+use crate::model::{Ledger, Life, Random, Replayed, drive, identity, open, options, settle};
+
+fn fresh() -> (MemoryDisk, Life) {
+    let disk = MemoryDisk::new();
+    let (engine, ..) = open(&disk, options()).expect("there is power").expect("an empty disk");
+    (disk, Life::new(engine, Ledger::default()))
+}
+
+fn open_error(disk: &MemoryDisk) -> EngineError {
+    let mut replayed = Replayed::default();
+    let opened = drive(Engine::open(Box::new(disk.clone()), options(), &mut replayed));
+    opened.expect("there is power").expect_err("it cannot be opened")
+}
+
+#[test]
+fn a_clean_stop_goes_on_where_it_ended() {
+    let mut random = Random::new(1);
+    let (disk, ledger) = sound_log(&mut random, 1, 4);
+    let (engine, opened, replayed) =
+        open(&disk, options()).expect("there is power").expect("a sound log");
+    let opened = opened.expect("it was a log");
+    assert!(opened.clean && !opened.torn);
+    assert_eq!((opened.incarnation, opened.records), (1, ledger.log.len() as u64));
+    assert_eq!(opened.identity, identity());
+    let last = replayed.0.last().expect("there are records").2;
+    let mut life = Life::new(engine, ledger);
+    let next = life.append(&mut random).expect("room");
+    assert!(last < next && next.segment - last.segment <= 1, "the segment is not sealed");
+    assert_eq!(disk.rewrites(), 0);
+}
+
+#[test]
+fn a_crash_begins_a_new_incarnation_in_a_new_segment() {
+    let mut random = Random::new(2);
+    let (disk, mut life) = fresh();
+    let before = life.append(&mut random).expect("room");
+    life.settle().expect("a sound disk");
+    let disk = disk.power_cut(|_, _| false);
+    let (engine, opened, _) = open(&disk, options()).expect("there is power").expect("a sound log");
+    let opened = opened.expect("it was a log");
+    assert_eq!((opened.clean, opened.incarnation), (false, 2));
+    let mut life = Life::new(engine, life.ledger);
+    let after = life.append(&mut random).expect("room");
+    assert!(before.segment < after.segment, "{before:?} {after:?}");
+}
+
+#[test]
+fn records_wait_for_one_flush_together() {
+    let mut random = Random::new(3);
+    let (_disk, mut life) = fresh();
+    for _ in 0..10 {
+        life.append(&mut random).expect("room");
+    }
+    assert_eq!(life.engine.durable().0, 0);
+    life.settle().expect("a sound disk");
+    let status = life.engine.status();
+    assert_eq!(status.durable.0, 10);
+    assert!(status.flushes <= status.segments, "{status:?}");
+}
+
+#[test]
+fn appends_may_run_ahead_of_segments_that_are_being_made() {
+    let mut random = Random::new(14);
+    let (_disk, mut life) = fresh();
+    while life.engine.status().pending_bytes < 6 * options().segment_size {
+        life.append(&mut random).expect("room");
+    }
+    life.settle().expect("a sound disk");
+    assert_eq!(life.ledger.acknowledged, life.ledger.log.len());
+}
+
+#[test]
+fn a_read_that_fails_once_is_asked_again() {
+    let mut random = Random::new(4);
+    let (disk, mut life) = fresh();
+    let location = life.append(&mut random).expect("room");
+    life.settle().expect("a sound disk");
+    disk.fail(Kind::Read, 0, io::ErrorKind::Other);
+    let ticket = life.engine.read(location);
+    let events = life.settle().expect("reads end nothing");
+    let expected = life.ledger.payloads[&1].clone();
+    assert_eq!(events, [Event::Read { ticket, result: Ok(expected.into()) }]);
+    assert_eq!(life.engine.status().read_retries, 1);
+}
+
+#[test]
+fn a_damaged_record_is_an_error_and_not_another_record() {
+    let (disk, mut life) = fresh();
+    let location = life.append_payload(b"precious").expect("room");
+    life.settle().expect("a sound disk");
+    let last = (location.offset + location.size - 1) as usize;
+    disk.overwrite(Area::Segment(location.segment), last, b"X");
+    life.engine.read(location);
+    let events = life.settle().expect("reads end nothing");
+    let [Event::Read { result: Err(error), .. }] = &events[..] else { panic!("{events:?}") };
+    let text = error.to_string();
+    assert!(text.contains("segment 1") && text.contains("checksum"), "{text}");
+}
+
+#[test]
+fn a_full_device_refuses_appends_and_serves_reads() {
+    let mut random = Random::new(5);
+    let (disk, mut life) = fresh();
+    disk.limit_room(Some(3 * options().segment_size));
+    let mut locations = Vec::new();
+    let error = loop {
+        match life.append(&mut random) {
+            Ok(location) => locations.push(location),
+            Err(error) => break error,
+        }
+        life.settle().expect("a full device ends nothing");
+        assert!(locations.len() < 10_000, "it is full at last");
+    };
+    assert!(error.contains("the log is full"), "{error}");
+    assert!(life.engine.status().full);
+    let ticket = life.engine.read(locations[0]);
+    let events = life.settle().expect("reads go on");
+    let expected = life.ledger.payloads[&1].clone();
+    assert_eq!(events, [Event::Read { ticket, result: Ok(expected.into()) }]);
+
+    disk.limit_room(None);
+    let _refused = life.append(&mut random); // It is this one that makes the engine look again.
+    life.settle().expect("there is room");
+    life.append(&mut random).expect("there is room");
+}
+
+#[test]
+fn a_full_device_can_still_be_opened_and_read() {
+    let mut random = Random::new(6);
+    let (disk, mut life) = fresh();
+    let location = life.append(&mut random).expect("room");
+    life.settle().expect("a sound disk");
+    let disk = disk.power_cut(|_, _| false);
+    disk.limit_room(Some(0));
+    let (mut engine, ..) = open(&disk, options()).expect("there is power").expect("a sound log");
+    assert!(engine.status().full);
+    engine.read(location);
+    let events = settle(&mut engine).expect("a sound disk");
+    assert!(matches!(&events[..], [Event::Read { result: Ok(_), .. }]), "{events:?}");
+    let mut life = Life::new(engine, life.ledger);
+    let error = life.append(&mut random).expect_err("no room");
+    assert!(error.contains("full"), "{error}");
+    drive(life.engine.close()).expect("there is power").expect("nothing to write");
+}
+
+#[test]
+fn the_log_keeps_to_its_limit() {
+    let limit = 2 * options().segment_size;
+    let limited = Options { log_size_max: limit, ..options() };
+    let disk = MemoryDisk::new();
+    let (engine, ..) = open(&disk, limited).expect("there is power").expect("an empty disk");
+    let (mut life, mut random) = (Life::new(engine, Ledger::default()), Random::new(7));
+    let error = loop {
+        if let Err(error) = life.append(&mut random) {
+            break error;
+        }
+        life.settle().expect("a sound disk");
+    };
+    assert!(error.contains("log_size_max"), "{error}");
+    assert_eq!(life.engine.status().segment_bytes, limit);
+}
+
+#[test]
+fn a_newer_format_is_named() {
+    let (disk, _) = sound_log(&mut Random::new(8), 1, 2);
+    for copy in [0, 4096] {
+        let mut block = disk.bytes(Area::Super)[copy..copy + 4096].to_vec();
+        block[12] = 9;
+        let checksum = crc32fast::hash(&block[4..]);
+        block[..4].copy_from_slice(&checksum.to_le_bytes());
+        disk.overwrite(Area::Super, copy, &block);
+    }
+    let error = open_error(&disk).to_string();
+    assert_eq!(error, "SUPER has format 9, this release reads format 1: use the newer release");
+}
+
+#[test]
+fn a_segment_of_a_newer_format_is_named() {
+    let (disk, _) = sound_log(&mut Random::new(9), 1, 2);
+    let mut header = disk.bytes(Area::Segment(1))[..128].to_vec();
+    header[8] = 2;
+    let checksum = crc32fast::hash(&header[4..]);
+    header[..4].copy_from_slice(&checksum.to_le_bytes());
+    disk.overwrite(Area::Segment(1), 0, &header);
+    let error = open_error(&disk).to_string();
+    assert!(error.starts_with("segment-00000001.log has format 2"), "{error}");
+}
+
+#[test]
+fn a_damaged_log_says_where_and_what_to_do() {
+    let (disk, _) = sound_log(&mut Random::new(10), 1, 4);
+    disk.overwrite(Area::Segment(1), 130, &[0xff; 4]);
+    let error = open_error(&disk).to_string();
+    for part in ["segment-00000001.log at byte 0", "serve_with_holes", "Restore"] {
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+#[test]
+fn a_lost_superblock_is_not_an_empty_folder() {
+    let (disk, _) = sound_log(&mut Random::new(11), 1, 2);
+    disk.overwrite(Area::Super, 0, &[0; 8192]);
+    assert!(matches!(open_error(&disk), EngineError::Superblock { .. }));
+    disk.remove(Area::Super);
+    assert!(matches!(open_error(&disk), EngineError::Superblock { .. }));
+    let created = drive(Engine::create(Box::new(disk), options(), identity()));
+    assert!(matches!(created.expect("there is power"), Err(EngineError::NotEmpty)));
+}
+
+#[test]
+fn a_log_is_made_once() {
+    let (disk, _) = sound_log(&mut Random::new(12), 1, 2);
+    let created = drive(Engine::create(Box::new(disk), options(), identity()));
+    assert!(matches!(created.expect("there is power"), Err(EngineError::NotEmpty)));
+}
+
+#[test]
+fn what_can_never_fit_is_refused_with_its_limit() {
+    let (_disk, mut life) = fresh();
+    let payload = vec![0; 2 * 1024 * 1024];
+    let (kind, stamp) = (RecordKind::Item, [0, 0]);
+    let record = Record { kind, stream: 0, position: 0, stamp, commit: 0, payload: &payload };
+    let error = life.engine.append(&record).expect_err("it is too large").to_string();
+    assert!(error.contains("2097152 bytes, the limit is"), "{error}");
+    for (segment_size, log_size_max, chunk_size) in
+        [(4096, 0, 8192), (48 * 1024 + 1, 0, 8192), (48 * 1024, 1, 8192), (48 * 1024, 0, 1)]
+    {
+        let options = Options { segment_size, log_size_max, chunk_size, ..Options::default() };
+        let created = drive(Engine::create(Box::new(MemoryDisk::new()), options, identity()));
+        let created = created.expect("there is power");
+        assert!(matches!(created, Err(EngineError::Option { .. })), "{created:?}");
+    }
+}
+
+#[test]
+fn a_tick_notes_how_far_the_log_is_durable_once() {
+    let mut random = Random::new(13);
+    let (disk, mut life) = fresh();
+    life.append(&mut random).expect("room");
+    life.settle().expect("a sound disk");
+    for _ in 0..3 {
+        life.engine.tick();
+        life.settle().expect("a sound disk");
+    }
+    assert_eq!(life.engine.status().watermarks, 1);
+    // Now even a lost last chunk is no torn tail.
+    let disk = disk.power_cut(|_, _| false);
+    disk.overwrite(Area::Segment(1), 0, &[0; 8192]);
+    assert!(matches!(open_error(&disk), EngineError::Damaged { .. }));
+}
