@@ -66,10 +66,11 @@ fn unquote(line: &[u8]) -> Option<(Vec<u8>, Ranges)> {
     let mut ranges = Ranges::EMPTY;
     let mut rest = line;
     loop {
-        rest = rest.trim_ascii_start();
-        if rest.is_empty() || rest.iter().all(|&byte| is_blank(byte)) {
+        // The same blanks that end a word, or this would not go on: Rust's own trim knows fewer.
+        let Some(next) = rest.iter().position(|&byte| !is_blank(byte)) else {
             return Some((bytes, ranges));
-        }
+        };
+        rest = &rest[next..];
         let start = bytes.len();
         rest = unquote_word(rest, &mut bytes)?;
         ranges.push(start, bytes.len());

@@ -81,6 +81,8 @@ fn typed_lines_are_commands() {
     check(r#"SET "a b" 'c d'"#.to_string().as_str(), "incomplete");
     check("SET \"a b\" 'c d'\r\n", "[SET] [a b] [c d] /17");
     check("SET \"\" ''\n", "[SET] [] [] /10");
+    check("\x0b\x0cSET\x0b\"a\"\x0b\x0c\n", "[SET] [a] /12");
+    check("\"\"\x0b\x0bx\n", "[] [x] /6");
     check("a\"b c\" d\n", "[ab c] [d] /9");
     check(r#"X "\x41\x4g\n\"\\\q" '\n\''"#.to_string().as_str(), "incomplete");
     check("X \"\\x41\\x4g\\n\\\"\\\\\\q\" '\\n\\''\n", r#"[X] [Ax4g\n\"\\q] [\\n\'] /28"#);
