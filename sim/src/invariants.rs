@@ -41,6 +41,8 @@ struct Shard {
     /// The state after applying a slot.
     states: BTreeMap<Slot, u64>,
     replicas: BTreeMap<ReplicaId, Replica>,
+    /// The voters as they became known, the last ones last.
+    configurations: Vec<Configuration>,
 }
 
 #[derive(Debug)]
@@ -52,7 +54,6 @@ struct Replica {
     chosen: Slot,
     applied: Slot,
     state: u64,
-    voters: Option<Configuration>,
 }
 
 /// Slots whose acceptances are remembered below the highest chosen one.
@@ -75,7 +76,6 @@ impl Invariants {
             chosen: Slot(0),
             applied: Slot(0),
             state: 0,
-            voters: None,
         });
         let result = match &observation.fact {
             Fact::Role { role, ballot } => shard.role(replica, role, *ballot),
@@ -90,7 +90,9 @@ impl Invariants {
                 shard.restart(replica, *applied, *state, *promised)
             }
             Fact::Voters(configuration) => {
-                shard.replica(replica).voters = Some(configuration.clone());
+                if !shard.configurations.contains(configuration) {
+                    shard.configurations.push(configuration.clone());
+                }
                 Ok(())
             }
         };
@@ -98,6 +100,16 @@ impl Invariants {
             claim: format!("shard {}: {}", Name(observation.shard), broken.claim),
             ..broken
         })
+    }
+
+    /// The voters that a shard began with, by their nodes. Does nothing once any are known.
+    pub fn found(&mut self, shard: u32, nodes: &[NodeIndex]) {
+        let Some(shard) = self.shards.get_mut(&shard) else { return };
+        let of_nodes = |replica: &&ReplicaId| nodes.contains(&shard.replicas[replica].node);
+        let voters: Vec<ReplicaId> = shard.replicas.keys().filter(of_nodes).copied().collect();
+        if shard.configurations.is_empty() && voters.len() == nodes.len() {
+            shard.configurations.push(Configuration { voters });
+        }
     }
 
     /// Facts noted so far.
@@ -129,12 +141,12 @@ impl Invariants {
     /// Who lags, in a sentence.
     pub fn converged(&self) -> Result<(), String> {
         for (&number, shard) in &self.shards {
-            let Some(voters) = shard.voters() else {
+            let Some(voters) = shard.configurations.last() else {
                 return Err(format!("shard {}: nobody knows its voters", Name(number)));
             };
             let last = shard.chosen.keys().next_back().copied().unwrap_or_default();
-            for voter in voters.voters {
-                let applied = shard.replicas.get(&voter).map_or(Slot(0), |replica| replica.applied);
+            for voter in &voters.voters {
+                let applied = shard.replicas.get(voter).map_or(Slot(0), |replica| replica.applied);
                 if applied < last {
                     return Err(format!(
                         "shard {}: replica {} has applied {} of {}",
@@ -188,14 +200,14 @@ fn role_name(role: Option<Role>) -> &'static str {
     }
 }
 
-/// A shard's name: the placement group has no number.
+/// A shard's name: group 0 keeps the placement map.
 struct Name(u32);
 
 impl fmt::Display for Name {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            u32::MAX => write!(formatter, "placement"),
-            number => write!(formatter, "{number}"),
+            0 => write!(formatter, "placement"),
+            number => write!(formatter, "{}", number - 1),
         }
     }
 }
@@ -207,13 +219,6 @@ fn broken(invariant: &'static str, claim: String) -> Result<(), Broken> {
 impl Shard {
     fn replica(&mut self, id: ReplicaId) -> &mut Replica {
         self.replicas.get_mut(&id).expect("note has made it")
-    }
-
-    /// The voters as the leader of the highest ballot sees them, or else as anybody does.
-    fn voters(&self) -> Option<Configuration> {
-        let leader = self.leaders.last_key_value().map(|(_, (replica, _))| *replica);
-        let leader = leader.and_then(|leader| self.replicas.get(&leader)?.voters.clone());
-        leader.or_else(|| self.replicas.values().find_map(|replica| replica.voters.clone()))
     }
 
     fn role(&mut self, id: ReplicaId, role: &Role, ballot: Ballot) -> Result<(), Broken> {
@@ -286,25 +291,30 @@ impl Shard {
         Ok(())
     }
 
-    /// Whoever is the first to believe a slot chosen must be right: a majority of disks has it.
-    fn check_quorum(&mut self, id: ReplicaId, slot: Slot, digest: u64) -> Result<(), Broken> {
-        let Some(configuration) = self.replica(id).voters.clone() else { return Ok(()) };
+    /// Whoever is the first to believe a slot chosen must be right: a majority of disks has it, of
+    /// the voters in force or, for slots from before the last change, of those before.
+    fn check_quorum(&self, id: ReplicaId, slot: Slot, digest: u64) -> Result<(), Broken> {
         let accepted = self.accepted.get(&slot);
         let has = |voter: &&ReplicaId| {
             let accepted = accepted.and_then(|accepted| accepted.get(voter)) == Some(&digest);
             accepted || self.replicas.get(voter).is_some_and(|replica| replica.applied >= slot)
         };
-        let count = configuration.voters.iter().filter(has).count();
-        if count * 2 <= configuration.voters.len() {
-            let claim = format!(
-                "replica {} believes slot {} chosen; {count} of {} disks have it",
-                id.0,
-                slot.0,
-                configuration.voters.len()
-            );
-            return broken("chosen-on-a-quorum-of-disks", claim);
+        let count = |voters: &Configuration| voters.voters.iter().filter(has).count();
+        let is_quorum = |voters: &Configuration| count(voters) * 2 > voters.voters.len();
+        let recent = self.configurations.iter().rev().take(2);
+        if self.configurations.is_empty() || recent.clone().any(is_quorum) {
+            return Ok(());
         }
-        Ok(())
+        let counts: Vec<String> = recent
+            .map(|voters| format!("{} of {} disks", count(voters), voters.voters.len()))
+            .collect();
+        let claim = format!(
+            "replica {} believes slot {} chosen, which is on {}",
+            id.0,
+            slot.0,
+            counts.join(", or ")
+        );
+        broken("chosen-on-a-quorum-of-disks", claim)
     }
 
     fn apply(&mut self, id: ReplicaId, slot: Slot, state: u64) -> Result<(), Broken> {

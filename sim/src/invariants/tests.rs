@@ -35,7 +35,7 @@ fn restarted(applied: u64, state: u64, round: u64) -> Fact {
 fn first_broken(facts: Vec<(u64, Fact)>) -> Option<&'static str> {
     let mut invariants = Invariants::default();
     facts.into_iter().find_map(|(replica, fact)| {
-        let observation = Observation { replica: ReplicaId(replica), shard: 0, fact };
+        let observation = Observation { replica: ReplicaId(replica), shard: 1, fact };
         let node = replica as usize - 1;
         invariants.note(node, &observation).err().map(|broken| broken.invariant)
     })
@@ -114,13 +114,13 @@ fn each_invariant_notices_its_breach() {
 fn a_voter_that_lags_is_no_convergence() {
     let mut invariants = Invariants::default();
     let mut note = |replica, fact| {
-        let observation = Observation { replica: ReplicaId(replica), shard: 0, fact };
+        let observation = Observation { replica: ReplicaId(replica), shard: 1, fact };
         invariants.note(replica as usize - 1, &observation).unwrap();
     };
     one_write().into_iter().for_each(|(replica, fact)| note(replica, fact));
     assert!(invariants.converged().unwrap_err().contains("replica 3 has applied 0 of 1"));
-    let observation = Observation { replica: ReplicaId(3), shard: 0, fact: applied(1, 70) };
+    let observation = Observation { replica: ReplicaId(3), shard: 1, fact: applied(1, 70) };
     invariants.note(2, &observation).unwrap();
     assert_eq!(invariants.converged(), Ok(()));
-    assert_eq!(invariants.leader(0), Some(0));
+    assert_eq!(invariants.leader(1), Some(0));
 }

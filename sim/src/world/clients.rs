@@ -55,7 +55,7 @@ impl Client {
         }
         let Some(session) = &mut self.session else {
             let node = self.random.below(world.hosts.len() as u64) as usize;
-            self.session = Session::connect(World::client_address(node), limit).await.ok();
+            self.session = Session::connect(World::client_address(node), limit).await;
             return;
         };
         let object = self.random.below(world.plan.objects.len() as u64) as usize;
@@ -129,8 +129,7 @@ async fn exchange(
     read: impl Fn(&[evenkeel_wire::reply::Reply]) -> Result<Outcome, String>,
 ) -> Option<Outcome> {
     let entry = world.ledger.borrow_mut().invoke(simulated::now_ns(), client, object, steps);
-    let limit = world.plan.knobs.client_timeout;
-    let replies = session.exchange(commands, limit).await;
+    let replies = session.exchange(commands).await;
     let (outcome, is_over) = match replies {
         Ok(replies) => match read(&replies) {
             Ok(outcome) => (outcome, false),
@@ -139,7 +138,7 @@ async fn exchange(
                 (Outcome::Unknown(strange), true)
             }
         },
-        Err(reason) => (Outcome::Unknown(reason), true),
+        Err(outcome) => (outcome, true),
     };
     world.ledger.borrow_mut().end(simulated::now_ns(), entry, outcome.clone());
     (!is_over).then_some(outcome)

@@ -93,7 +93,7 @@ async fn visit(node: usize, number: u32) {
             loop {
                 let request = Request { steps: steps.clone(), shape };
                 if session.is_none() {
-                    session = Session::connect(World::client_address(node), limit).await.ok();
+                    session = Session::connect(World::client_address(node), limit).await;
                 }
                 let before = world.ledger.borrow().answered_by(number);
                 if let Some(open) = &mut session

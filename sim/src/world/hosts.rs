@@ -4,8 +4,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use evenkeel_core::consensus::Micros;
-use evenkeel_core::paxos::Timing;
-use evenkeel_engine::error::EngineError;
+use evenkeel_core::paxos::timing::Timing;
+use evenkeel_engine::EngineError;
 use evenkeel_gateway::gateway::{Gateway, GatewayConfig};
 use evenkeel_node::config::{ClusterConfig, ClusterMode, Member, NodeConfig};
 use evenkeel_node::error::NodeError;
@@ -75,6 +75,7 @@ async fn process(index: NodeIndex) {
     host.starts.set(host.starts.get() + 1);
     host.starts_on_this_disk.set(host.starts_on_this_disk.get() + 1);
     *host.node.borrow_mut() = Rc::downgrade(&node);
+    found_shards(&world, &node);
     let listen = World::client_address(index);
     let gateway = match Gateway::start(Rc::clone(&node), GatewayConfig::new(listen)).await {
         Ok(gateway) => gateway,
@@ -88,6 +89,19 @@ async fn process(index: NodeIndex) {
     gateway.stop().await;
     node.stop().await;
     world.note(&format!("{} has ended as asked", node_name(index)));
+}
+
+/// Tells the invariants who the first voters are: later ones are reported as they change.
+fn found_shards(world: &World, node: &Node) {
+    let everybody: Vec<NodeIndex> = (0..world.hosts.len()).collect();
+    let number = |name: &str| everybody.iter().copied().find(|&index| node_name(index) == name);
+    let topology = node.topology();
+    let mut invariants = world.invariants.borrow_mut();
+    invariants.found(0, &everybody);
+    for (group, shard) in (1..).zip(&topology.shards) {
+        let voters = shard.voters.iter().filter_map(|&voter| number(&topology.members[voter].name));
+        invariants.found(group, &voters.collect::<Vec<_>>());
+    }
 }
 
 fn config(world: &World, index: NodeIndex) -> NodeConfig {

@@ -1,70 +1,46 @@
-//! One client's connection: commands out, replies in, or an end nobody can explain.
+//! One client's connection: the real client, given up at the first trouble.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use evenkeel_client::{Client, Options};
 use evenkeel_runtime as runtime;
-use evenkeel_runtime::net::{TcpReader, TcpStream, TcpWriter};
-use evenkeel_wire::reply::{Limits, Reply, decode};
+use evenkeel_wire::reply::{Protocol, Reply};
 
+use crate::ledger::Outcome;
 use crate::workload::Command;
 
 /// A connection, until something goes wrong with it.
 pub(super) struct Session {
-    reader: TcpReader,
-    writer: TcpWriter,
-    buffer: BytesMut,
+    client: Client,
+    limit: Duration,
 }
 
 impl Session {
-    pub(super) async fn connect(address: SocketAddr, limit: Duration) -> Result<Session, String> {
-        let stream = runtime::timeout(limit, TcpStream::connect(address)).await;
-        let stream = stream.map_err(|_| "no connection in time".to_owned())?;
-        let (reader, writer) = stream.map_err(|error| error.to_string())?.into_split();
-        Ok(Session { reader, writer, buffer: BytesMut::new() })
+    /// Every other client speaks RESP3.
+    pub(super) async fn connect(address: SocketAddr, limit: Duration) -> Option<Session> {
+        let protocol =
+            if runtime::random_u64() & 1 == 0 { Protocol::Resp2 } else { Protocol::Resp3 };
+        let options = Options { connect_timeout: limit, reply_timeout: limit, protocol };
+        let client = Client::connect_with(address, options).await.ok()?;
+        Some(Session { client, limit })
     }
 
     /// Sends all commands at once and waits for all replies.
     ///
     /// # Errors
-    /// The outcome is unknown, and the session is over.
-    pub(super) async fn exchange(
-        &mut self,
-        commands: &[Command],
-        limit: Duration,
-    ) -> Result<Vec<Reply>, String> {
-        let exchange = async {
-            let mut bytes = Vec::new();
-            for command in commands {
-                bytes.extend(format!("*{}\r\n", command.len()).into_bytes());
-                for word in command {
-                    bytes.extend(format!("${}\r\n", word.len()).into_bytes());
-                    bytes.extend(word);
-                    bytes.extend(b"\r\n");
-                }
+    /// What the client says about the outcome; the session is over.
+    pub(super) async fn exchange(&mut self, commands: &[Command]) -> Result<Vec<Reply>, Outcome> {
+        let words: Vec<Vec<&[u8]>> =
+            commands.iter().map(|command| command.iter().map(Vec::as_slice).collect()).collect();
+        let words: Vec<&[&[u8]]> = words.iter().map(Vec::as_slice).collect();
+        match runtime::timeout(self.limit, self.client.pipeline(&words)).await {
+            Ok(Ok(replies)) => Ok(replies),
+            Ok(Err(error)) if error.is_outcome_unknown() => {
+                Err(Outcome::Unknown(error.to_string()))
             }
-            self.writer.write_all(&bytes).await.map_err(|error| error.to_string())?;
-            let mut replies = Vec::new();
-            while replies.len() < commands.len() {
-                replies.push(self.reply().await?);
-            }
-            Ok(replies)
-        };
-        runtime::timeout(limit, exchange).await.map_err(|_| "no answer in time".to_owned())?
-    }
-
-    async fn reply(&mut self) -> Result<Reply, String> {
-        loop {
-            let decoded = decode(&self.buffer, &Limits::default());
-            if let Some((reply, size)) = decoded.map_err(|error| error.to_string())? {
-                drop(self.buffer.split_to(size));
-                return Ok(reply);
-            }
-            let read = self.reader.read(&mut self.buffer).await;
-            if read.map_err(|error| error.to_string())? == 0 {
-                return Err("the server closed the connection".to_owned());
-            }
+            Ok(Err(error)) => Err(Outcome::Refused(error.to_string())),
+            Err(_) => Err(Outcome::Unknown("no answer in time".to_owned())),
         }
     }
 }
