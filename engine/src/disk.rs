@@ -14,6 +14,7 @@ use std::task::{Context, Poll};
 
 pub use self::buffer::Buffer;
 use self::directory::Directory;
+pub(crate) use self::directory::areas_in;
 pub use self::directory::{DirectoryState, directory_state};
 use self::pool::PoolDisk;
 #[cfg(target_os = "linux")]

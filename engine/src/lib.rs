@@ -9,6 +9,7 @@ pub mod disk;
 mod error;
 mod format;
 mod identity;
+pub mod inspect;
 pub mod limits;
 mod location;
 mod log;

@@ -11,6 +11,7 @@ use crate::model::{Replayed, identity};
 use evenkeel_engine::disk::{
     Backend, DirectoryState, Disk, directory_state, open_disk, open_disk_with,
 };
+use evenkeel_engine::inspect::{Finding, inspect};
 use evenkeel_engine::{Engine, EngineError, Event, Options, Record, RecordKind, Sequence};
 
 /// A folder that goes with the test.
@@ -185,4 +186,54 @@ fn a_half_made_segment_is_removed() {
     let mut replayed = Replayed::default();
     block_on(Engine::open(disk, options(), &mut replayed)).expect("a sound log");
     assert!(!half_made.exists());
+}
+
+#[test]
+fn inspection_shows_what_is_there_and_what_is_damaged() {
+    let folder = Folder::new("inspect");
+    let disk = open_disk(&folder.0).expect("a new folder");
+    block_on(async {
+        let mut engine = Engine::create(disk, options(), identity()).await.expect("a new folder");
+        for position in 1..=3 {
+            engine.append(&record(position, b"value")).expect("room");
+            while engine.durable() < Sequence(position) {
+                next(&mut engine).await;
+            }
+        }
+        engine.close().await.expect("a sound disk");
+    });
+    let look = || {
+        let mut findings = Vec::new();
+        inspect(&folder.0, &mut |finding| findings.push(finding)).expect("it can be read");
+        findings
+    };
+    let sound = look();
+    let [
+        Finding::Superblock { content: Ok(first), .. },
+        Finding::Superblock { content: Ok(second), .. },
+        Finding::Segment { segment: 1, size: 4_194_304 },
+        rest @ ..,
+    ] = &sound[..]
+    else {
+        panic!("{sound:?}")
+    };
+    assert!(first.clean && second.clean && first.identity == identity());
+    let records: Vec<u64> = rest
+        .iter()
+        .filter_map(|finding| match finding {
+            Finding::Record(record) => Some(record.position),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(records, [1, 2, 3]);
+    let unused = Finding::Unused { segment: 1, offset: 12_288, size: 4_194_304 - 12_288 };
+    assert_eq!(rest.last(), Some(&unused));
+    assert!(!sound.iter().any(|finding| matches!(finding, Finding::Damage { .. })));
+
+    let path = folder.0.join("segment-00000001.log");
+    let mut bytes = fs::read(&path).expect("it is there");
+    bytes[4096] ^= 1;
+    fs::write(&path, bytes).expect("it can be written");
+    let damage = Finding::Damage { segment: 1, offset: 4096, size: 4096, torn: false };
+    assert!(look().contains(&damage), "{:?}", look());
 }

@@ -5,14 +5,14 @@ use std::io;
 
 use evenkeel_engine::disk::Area;
 use evenkeel_engine::disk::memory::{Kind, MemoryDisk, SECTOR_SIZE};
-use evenkeel_engine::{Engine, EngineError, Event, Opened, Options};
+use evenkeel_engine::{EngineError, Event, Opened, Options};
 
 use super::{
     Ledger, Life, Random, Replayed, check_payloads, check_prefix, check_reads, drive, open,
     options, settle,
 };
 
-fn holes() -> Options {
+pub(crate) fn holes() -> Options {
     Options { serve_with_holes: true, ..options() }
 }
 
@@ -100,31 +100,6 @@ fn check_damaged(
     check_account(&ledger, &again, &replayed)
         .map_err(|error| format!("again: {error} (at first: {opened:?})"))?;
     Ok(opened.damaged.len())
-}
-
-/// Goal: any single flipped bit is either harmless or reported. Returns how many were reported.
-pub(crate) fn check_every_bit(seed: u64) -> Result<u64, String> {
-    let (disk, ledger) = sound_log(&mut Random::new(seed), 1, 3);
-    let area = Area::Segment(1);
-    let bytes = disk.bytes(area);
-    let used = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
-    let mut reported = 0;
-    for bit in 0..used * 8 {
-        let flipped = bytes[bit / 8] ^ (1 << (bit % 8));
-        disk.overwrite(area, bit / 8, &[flipped]);
-        let mut replayed = Replayed::default();
-        let copy = disk.power_cut(|_, _| true);
-        let opened = drive(Engine::open(Box::new(copy), holes(), &mut replayed));
-        let fail = |error: String| format!("seed {seed}, bit {bit} flipped: {error}");
-        let (_, opened) = opened.expect("there is power").map_err(|e| fail(e.to_string()))?;
-        check_account(&ledger, &opened, &replayed).map_err(fail)?;
-        if replayed.0.len() < ledger.log.len() && opened.damaged.is_empty() {
-            return Err(fail("records are gone".to_owned()));
-        }
-        reported += u64::from(!opened.damaged.is_empty());
-        disk.overwrite(area, bit / 8, &[bytes[bit / 8]]);
-    }
-    Ok(reported)
 }
 
 /// Goal: acknowledged data is intact or reported as damaged, never wrong and never silently gone.

@@ -173,11 +173,11 @@ impl Life {
     }
 }
 
-/// Opens whatever the disk holds; a disk that never was a log becomes one.
-pub(crate) fn open(
-    disk: &MemoryDisk,
-    options: Options,
-) -> Option<Result<(Engine, Option<Opened>, Replayed), EngineError>> {
+/// An engine, what it said when it opened (nothing if it was made just now), and what it replayed.
+pub(crate) type Reopened = Result<(Engine, Option<Opened>, Replayed), EngineError>;
+
+/// Opens whatever the disk holds; a disk that never was a log becomes one. `None`: no power.
+pub(crate) fn open(disk: &MemoryDisk, options: Options) -> Option<Reopened> {
     let mut replayed = Replayed::default();
     match drive(Engine::open(Box::new(disk.clone()), options.clone(), &mut replayed))? {
         Ok((engine, opened)) => Some(Ok((engine, Some(opened), replayed))),
