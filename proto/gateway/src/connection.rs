@@ -30,6 +30,7 @@ use crate::door::Door;
 use crate::limits::{
     BUFFER_SIZE_KEPT, LARGE_READ_SIZE_MAX, Limits, READ_SIZE_MAX, READ_SIZE_MIN, WRITE_SIZE_MAX,
 };
+use crate::metrics::Counter;
 use crate::replies::Replies;
 use crate::service::Service;
 use crate::session::Session;
@@ -47,8 +48,9 @@ struct Connection<S> {
     /// Somebody moved: the other half may be able to move as well.
     progress: Cell<bool>,
     /// What the totals know of this connection's buffers.
-    counted_output: Cell<usize>,
-    counted_query: Cell<usize>,
+    counted_output: Share,
+    counted_query: Share,
+    counted_queued: Share,
 }
 
 /// What the intake owns.
@@ -82,8 +84,9 @@ pub(crate) async fn serve<S: Service>(door: Rc<Door<S>>, client: Rc<Client>, str
         replies: RefCell::default(),
         sending: Cell::new(0),
         progress: Cell::new(false),
-        counted_output: Cell::new(0),
-        counted_query: Cell::new(0),
+        counted_output: Share::default(),
+        counted_query: Share::default(),
+        counted_queued: Share::default(),
     };
     let all_sent = {
         let mut intake = pin!(connection.take_in(reader));
@@ -125,7 +128,7 @@ impl<S: Service> Connection<S> {
                 return Poll::Ready(false);
             }
             let unread = self.count_output();
-            if self.door.limits().output_size_max < unread {
+            if self.door.settings.borrow().limits.output_size_max < unread {
                 self.cut_off(unread);
                 return Poll::Ready(false);
             }
@@ -312,11 +315,15 @@ impl<S: Service> Connection<S> {
     fn has_room(&self, limits: &Limits) -> bool {
         let replies = self.replies.borrow();
         let unread = replies.size() + self.sending.get();
+        let metrics = &self.door.metrics;
+        let fits = |size: usize, total: &Counter, total_max: usize| {
+            size < BUFFER_SIZE_KEPT || total.get() < total_max as u64
+        };
         replies.pending_count() < limits.pipeline_count_max
             && replies.pending_size() < limits.pipeline_size_max
             && unread < limits.output_size_high
-            && (unread < BUFFER_SIZE_KEPT
-                || (self.door.metrics.output_bytes.get() as usize) < limits.output_size_total_max)
+            && fits(replies.pending_size(), &metrics.pending_bytes, limits.pipeline_size_total_max)
+            && fits(unread, &metrics.output_bytes, limits.output_size_total_max)
     }
 
     /// Waits for `condition`, which the other half or a pending reply brings about.
@@ -341,24 +348,13 @@ impl<S: Service> Connection<S> {
     /// Brings the totals up to date; returns this connection's unsent bytes.
     fn count_output(&self) -> usize {
         let unread = self.replies.borrow().size() + self.sending.get();
-        let counted = self.counted_output.replace(unread);
-        if counted != unread {
-            let total = &self.door.metrics.output_bytes;
-            total.subtract(counted as u64);
-            total.add(unread as u64);
-            self.client.output_bytes.set(unread);
-        }
+        self.counted_output.count(unread, &self.door.metrics.output_bytes);
+        self.client.output_bytes.set(unread);
         unread
     }
 
     fn count_query(&self, capacity: usize) {
-        let size = if capacity <= BUFFER_SIZE_KEPT { 0 } else { capacity };
-        let counted = self.counted_query.replace(size);
-        if counted != size {
-            let total = &self.door.metrics.query_bytes;
-            total.subtract(counted as u64);
-            total.add(size as u64);
-        }
+        self.counted_query.count(capacity, &self.door.metrics.query_bytes);
     }
 
     fn cut_off(&self, unread_bytes: usize) {
@@ -374,8 +370,28 @@ impl<S> Drop for Connection<S> {
     /// Whatever ended the connection, the totals forget it.
     fn drop(&mut self) {
         let metrics = &self.door.metrics;
-        metrics.output_bytes.subtract(self.counted_output.get() as u64);
-        metrics.query_bytes.subtract(self.counted_query.get() as u64);
-        metrics.commands_pending.subtract(self.replies.borrow().pending_count() as u64);
+        self.counted_output.count(0, &metrics.output_bytes);
+        self.counted_query.count(0, &metrics.query_bytes);
+        self.counted_queued.count(0, &metrics.query_bytes);
+        let replies = self.replies.borrow();
+        metrics.commands_pending.subtract(replies.pending_count() as u64);
+        metrics.pending_bytes.subtract(replies.pending_size() as u64);
+    }
+}
+
+/// What a total knows of one connection. Small amounts are everybody's right and not counted.
+#[derive(Debug, Default)]
+struct Share(Cell<u64>);
+
+impl Share {
+    /// The connection now has `size` bytes of what `total` counts.
+    #[inline]
+    fn count(&self, size: usize, total: &Counter) {
+        let size = if size <= BUFFER_SIZE_KEPT { 0 } else { size as u64 };
+        let counted = self.0.replace(size);
+        if counted != size {
+            total.subtract(counted);
+            total.add(size);
+        }
     }
 }

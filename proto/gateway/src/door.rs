@@ -157,6 +157,7 @@ impl<S: Service> Door<S> {
         let duration_us = now_us.saturating_sub(receipt.started_us);
         self.count(receipt.command, duration_us, encoded);
         self.metrics.commands_pending.subtract(1);
+        self.metrics.pending_bytes.subtract(receipt.size as u64);
         if self.is_slow(duration_us) {
             let mut words = vec![Bytes::from(self.command_names[receipt.command])];
             if receipt.argument_count > 1 {

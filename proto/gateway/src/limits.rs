@@ -11,12 +11,12 @@ use evenkeel_wire::{limits, resp};
 /// cheap, and a batch of sixteen small commands still fits in one read.
 pub(crate) const READ_SIZE_MIN: usize = 4 * 1024;
 /// A connection that fills its reads gets up to this much room for each, in bytes.
-pub(crate) const READ_SIZE_MAX: usize = 64 * 1024;
+pub(crate) const READ_SIZE_MAX: usize = 16 * 1024;
 /// Room for one read of a command larger than that, in bytes.
 pub(crate) const LARGE_READ_SIZE_MAX: usize = 1024 * 1024;
-/// Buffers above this size are given back once they are empty, in bytes. Below it, a buffer is
-/// never counted against the totals either.
-pub(crate) const BUFFER_SIZE_KEPT: usize = 64 * 1024;
+/// Buffers above this size are given back once they are empty, in bytes. What stays below it is not
+/// counted against the totals: every client may always have so much.
+pub(crate) const BUFFER_SIZE_KEPT: usize = 16 * 1024;
 /// Bytes handed to the kernel at once; each such piece that leaves counts as progress of the client.
 pub(crate) const WRITE_SIZE_MAX: usize = 256 * 1024;
 /// How often idle and stalled clients are looked for.
@@ -48,13 +48,16 @@ pub struct Limits {
     pub inline_size_max: usize,
     /// One whole command, in bytes: what a connection's query buffer may hold.
     pub query_size_max: usize,
-    /// All query buffers together, in bytes, small ones (64 KiB) apart.
+    /// All query buffers and transactions together, in bytes, small ones (16 KiB) apart.
     pub query_size_total_max: usize,
     /// Commands of one connection that may wait for their outcome at the same time; more are not
     /// read from the socket until one is done.
     pub pipeline_count_max: usize,
     /// Bytes of one connection's commands that may wait for their outcome at the same time.
     pub pipeline_size_max: usize,
+    /// All clients' bytes that wait for their outcome; above it, nobody with more than 16 KiB of them
+    /// may start another command until one is done.
+    pub pipeline_size_total_max: usize,
     /// Commands between MULTI and EXEC.
     pub transaction_count_max: usize,
     /// Bytes of the commands between MULTI and EXEC.
@@ -63,7 +66,7 @@ pub struct Limits {
     pub output_size_high: usize,
     /// Replies that a client has not read, in bytes, at which it is cut off at once.
     pub output_size_max: usize,
-    /// All unread replies together, in bytes; above it every client with more than 64 KiB of them
+    /// All unread replies together, in bytes; above it every client with more than 16 KiB of them
     /// is left waiting.
     pub output_size_total_max: usize,
     /// A client that reads nothing for so long while a reply waits for it is cut off.
@@ -86,6 +89,7 @@ impl Default for Limits {
             query_size_total_max: 512 * MIB,
             pipeline_count_max: 1024,
             pipeline_size_max: 32 * MIB,
+            pipeline_size_total_max: 256 * MIB,
             transaction_count_max: 16 * 1024,
             transaction_size_max: 16 * MIB,
             output_size_high: 16 * MIB,

@@ -63,12 +63,14 @@ pub(crate) struct Metrics {
     pub(crate) protocol_errors: Counter,
     pub(crate) network_in_bytes: Counter,
     pub(crate) network_out_bytes: Counter,
-    /// Large query buffers, all together, at the moment.
+    /// Large query buffers and transactions, all together, at the moment.
     pub(crate) query_bytes: Counter,
     /// Unread replies, all together, at the moment.
     pub(crate) output_bytes: Counter,
     /// Commands waiting for their outcome at the moment.
     pub(crate) commands_pending: Counter,
+    /// Their bytes.
+    pub(crate) pending_bytes: Counter,
     pub(crate) error_replies: Counter,
     errors: RefCell<BTreeMap<String, u64>>,
     rate: Rate,
@@ -106,6 +108,7 @@ impl Metrics {
             query_bytes: Counter::default(),
             output_bytes: Counter::default(),
             commands_pending: Counter::default(),
+            pending_bytes: Counter::default(),
             error_replies: Counter::default(),
             errors: RefCell::new(BTreeMap::new()),
             rate: Rate::default(),

@@ -19,7 +19,7 @@ use evenkeel_wire::command::{self, ClientCommand, Command, OwnedCommand};
 use evenkeel_wire::reply::Reply;
 
 use super::{Outcome, Scene};
-use crate::limits::Limits;
+use crate::limits::{BUFFER_SIZE_KEPT, Limits};
 use crate::service::Service;
 use crate::session::{Queued, Session, Transaction, Watches};
 
@@ -94,16 +94,19 @@ pub(crate) fn must_wait(session: &Session) -> bool {
     session.watches.count != 0 && session.watches.seen.borrow().len() < session.watches.count
 }
 
-/// Puts a command on the queue; `size` is what it took on the wire, in bytes.
+/// Puts a command on the queue; `size` is what it took on the wire, in bytes. The total is what all
+/// clients have in large buffers and queues, in bytes.
 pub(crate) fn queue(
     session: &mut Session,
     command: &Command<'_>,
     arguments: &Arguments<'_>,
     size: usize,
-    limits: &Limits,
+    (limits, total): (&Limits, u64),
 ) -> Outcome {
     let transaction = session.transaction.as_mut().expect("asked `is_queueing`");
-    if let Err(text) = check(transaction, command, size, limits) {
+    let all = transaction.size.max(total as usize) + size;
+    let check = check_allowed(command).and_then(|()| check_room(transaction, size, all, limits));
+    if let Err(text) = check {
         transaction.refused = true;
         return Outcome::error(text);
     }
@@ -119,24 +122,30 @@ pub(crate) fn queue(
     Outcome::Reply(Reply::QUEUED)
 }
 
-fn check(
+fn check_room(
     transaction: &Transaction,
-    command: &Command<'_>,
     size: usize,
+    all_size: usize,
     limits: &Limits,
 ) -> Result<(), String> {
-    if transaction.commands.len() >= limits.transaction_count_max {
+    if limits.transaction_count_max <= transaction.commands.len() {
         let max = limits.transaction_count_max;
-        return Err(format!(
-            "ERR more than {max} commands in a transaction (`transaction_count_max`)"
-        ));
-    }
-    if limits.transaction_size_max < transaction.size + size {
+        Err(format!("ERR more than {max} commands in a transaction (`transaction_count_max`)"))
+    } else if limits.transaction_size_max < transaction.size + size {
         let max = limits.transaction_size_max;
-        return Err(format!(
-            "ERR a transaction is larger than {max} bytes (`transaction_size_max`)"
-        ));
+        Err(format!("ERR a transaction is larger than {max} bytes (`transaction_size_max`)"))
+    } else if BUFFER_SIZE_KEPT < transaction.size + size && limits.query_size_total_max < all_size {
+        let max = limits.query_size_total_max;
+        Err(format!(
+            "OOM all clients' transactions and unfinished commands together exceed {max} bytes \
+             (`query_size_total_max`), try again later"
+        ))
+    } else {
+        Ok(())
     }
+}
+
+fn check_allowed(command: &Command<'_>) -> Result<(), String> {
     match command {
         Command::Scan { .. }
         | Command::Keys { .. }

@@ -145,6 +145,7 @@ impl<S: Service> Connection<S> {
         replies.wait(pending, session.protocol, start.silent, receipt);
         self.client.pending_count.set(replies.pending_count());
         self.door.metrics.commands_pending.add(1);
+        self.door.metrics.pending_bytes.add(start.size as u64);
         false
     }
 
@@ -158,7 +159,8 @@ impl<S: Service> Connection<S> {
     ) -> bool {
         let outcome = match &parsed {
             Ok(command) if transaction::is_queueing(session, command) => {
-                transaction::queue(session, command, start.arguments, start.size, limits)
+                let total = self.door.metrics.query_bytes.get();
+                transaction::queue(session, command, start.arguments, start.size, (limits, total))
             }
             Ok(command) => commands::answer(&mut self.scene(session, start), command),
             Err(error) => {
@@ -196,8 +198,10 @@ impl<S: Service> Connection<S> {
         Scene { door: &self.door, client: &self.client, session, arguments: start.arguments }
     }
 
-    /// Lets `CLIENT LIST` see what the session has become.
+    /// Lets `CLIENT LIST` and the totals see what the session has become.
     fn publish(&self, session: &Session) {
+        let queued_size = session.transaction.as_ref().map_or(0, |transaction| transaction.size);
+        self.counted_queued.count(queued_size, &self.door.metrics.query_bytes);
         self.client.keyspace.set(session.keyspace);
         self.client.watched_count.set(session.watches.count);
         let queued = session.transaction.as_ref().map(|transaction| transaction.commands.len());

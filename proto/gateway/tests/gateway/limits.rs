@@ -153,3 +153,44 @@ fn a_silent_client_is_disconnected_if_the_operator_wants_so() {
         },
     );
 }
+
+#[test]
+fn all_pipelines_together_are_bounded_in_bytes() {
+    in_house(Limits { pipeline_size_total_max: 50_000, ..Limits::default() }, async |house| {
+        let mut talks = [house.visit().await, house.visit().await];
+        let value = "x".repeat(10_000);
+        let bytes: Vec<u8> = (0..10).flat_map(|_| encode(&format!("SET slow:n {value}"))).collect();
+        for talk in &mut talks {
+            talk.send(&bytes).await;
+        }
+        for talk in &mut talks {
+            talk.hear(&"+OK|".repeat(10)).await;
+        }
+        let most = house.fake.running_max.get();
+        assert!((4..=7).contains(&most), "two each whatever the others do, five in all: {most}");
+    });
+}
+
+#[test]
+fn all_transactions_together_are_bounded_in_bytes() {
+    in_house(Limits { query_size_total_max: 100_000, ..Limits::default() }, async |house| {
+        let (mut first, mut second) = (house.visit().await, house.visit().await);
+        let set = format!("SET a {}", "x".repeat(15_000));
+        first.ask("MULTI", "+OK|").await;
+        second.ask("MULTI", "+OK|").await;
+        for _ in 0..5 {
+            first.ask(&set, "+QUEUED|").await;
+        }
+        for _ in 0..3 {
+            second.say(&set).await; // The first fits in what everybody may have; the last does not.
+        }
+        second.skip("OOM all clients' transactions and unfinished commands together exceed").await;
+        second.skip("later|").await;
+        first.ask("DISCARD", "+OK|").await;
+        second.say("DISCARD").await;
+        second.skip("+OK|").await;
+        second.ask("MULTI", "+OK|").await;
+        second.ask(&set, "+QUEUED|").await;
+        second.ask(&set, "+QUEUED|").await;
+    });
+}

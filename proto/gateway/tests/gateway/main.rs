@@ -1,5 +1,7 @@
 //! The door from outside, over real sockets, with a house of paper behind it.
 
+#![cfg(not(madsim))]
+
 mod admin;
 mod connections;
 mod fake;
