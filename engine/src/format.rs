@@ -57,3 +57,6 @@ fn array_at<const N: usize>(bytes: &[u8], offset: usize) -> [u8; N] {
 fn put(bytes: &mut [u8], offset: usize, field: &[u8]) {
     bytes[offset..offset + field.len()].copy_from_slice(field);
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+use proptest::prelude::*;
+
+use super::chunk::{self, Extent, Header};
+use super::superblock::{self, Superblock, SuperblockError, Tail};
+use super::{Place, record, varint};
+use crate::Identity;
+use crate::limits::CHUNK_HEADER_SIZE;
+use crate::record::{Record, RecordKind};
+
+const PLACE: Place = Place { incarnation: 2, segment: 3, offset: 4096 };
+
+fn sample() -> Record<'static> {
+    let (kind, stream, stamp) = (RecordKind::Entry, 300, [7, 1]);
+    Record { kind, stream, position: 9, stamp, commit: 8, payload: b"payload" }
+}
+
+fn header(payload: &[u8]) -> Header {
+    Header {
+        place: PLACE,
+        incarnation_start: 4,
+        number: 5,
+        first_sequence: 6,
+        last_sequence: 6,
+        durable_upto: 5,
+        cluster: 10,
+        node: 11,
+        previous_checksum: 0x0403_0201,
+        payload_size: payload.len() as u32,
+    }
+}
+
+/// Format 1 for ever: a directory written today opens with any later release.
+#[test]
+fn a_record_is_the_bytes_of_the_table() {
+    let mut bytes = Vec::new();
+    record::encode(&sample(), 0, PLACE, &mut bytes);
+    assert_eq!(bytes[4..], *b"\x01\x00\xac\x02\x09\x07\x01\x08\x07payload");
+    let mut covered = vec![2, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 16, 0, 0];
+    covered.extend_from_slice(&bytes[4..]);
+    assert_eq!(bytes[..4], crc32fast::hash(&covered).to_le_bytes());
+}
+
+#[test]
+fn a_chunk_is_the_bytes_of_the_table() {
+    let (bytes, checksum) = chunk::encode(&header(b"records"), b"records");
+    let mut expected = b"EKCH\x01\x00\x00\x00\x07\x00\x00\x00".to_vec();
+    expected.extend_from_slice(&crc32fast::hash(b"records").to_le_bytes());
+    expected.extend_from_slice(&[1, 2, 3, 4, 3, 0, 0, 0, 0, 16, 0, 0]);
+    for field in [2_u64, 4, 5, 6, 6, 5, 10, 11] {
+        expected.extend_from_slice(&field.to_le_bytes());
+    }
+    expected.resize(CHUNK_HEADER_SIZE - 4, 0);
+    assert_eq!(bytes[4..CHUNK_HEADER_SIZE], expected);
+    assert_eq!(bytes[..4], crc32fast::hash(&expected).to_le_bytes());
+    assert_eq!(bytes[..4], checksum.to_le_bytes());
+    assert_eq!(bytes[CHUNK_HEADER_SIZE..][..7], *b"records");
+    assert_eq!(bytes.len(), 4096);
+}
+
+#[test]
+fn a_superblock_is_the_bytes_of_the_table() {
+    let superblock = Superblock {
+        generation: 3,
+        identity: Identity { cluster: 1, node: 2, name: "oslo".to_owned() },
+        incarnation: 4,
+        incarnation_start: 5,
+        durable_upto: 6,
+        tail: Some(Tail { segment: 7, offset: 4096, number: 8, checksum: 9 }),
+    };
+    let copy = superblock.encode();
+    let mut expected = b"EVENKEEL\x01\x00\x01\x04".to_vec();
+    for field in [3_u64, 1, 2, 4, 5, 6] {
+        expected.extend_from_slice(&field.to_le_bytes());
+    }
+    expected.extend_from_slice(&[7, 0, 0, 0, 0, 16, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0]);
+    expected.extend_from_slice(b"\0\0\0\0oslo");
+    expected.resize(4092, 0);
+    assert_eq!(copy[4..], expected);
+    assert_eq!(copy[..4], crc32fast::hash(&expected).to_le_bytes());
+    assert_eq!(superblock.offset(), 4096);
+    assert_eq!(Superblock::decode(&copy), Ok(superblock.clone()));
+
+    let older = Superblock { generation: 2, ..superblock.clone() };
+    let mut file = [older.encode().to_vec(), copy.to_vec()].concat();
+    assert_eq!(superblock::choose(&file), Ok((superblock, 2)));
+    file[5000] ^= 1;
+    assert_eq!(superblock::choose(&file), Ok((older, 1)));
+    file[0] ^= 1;
+    assert_eq!(superblock::choose(&file), Err(SuperblockError::Damaged));
+}
+
+#[test]
+fn a_record_is_itself_only_where_it_was_written() {
+    let mut bytes = Vec::new();
+    let size = record::encode(&sample(), 1, PLACE, &mut bytes);
+    let decoded = record::decode(&bytes, PLACE).expect("it was written here");
+    assert_eq!((decoded.record, decoded.sequence_delta, decoded.size), (sample(), 1, size));
+    for elsewhere in [
+        Place { incarnation: 3, ..PLACE },
+        Place { segment: 4, ..PLACE },
+        Place { offset: 0, ..PLACE },
+    ] {
+        let error = record::decode(&bytes, elsewhere).expect_err("it was not written there");
+        assert_eq!(error, record::RecordError::Checksum { size });
+    }
+}
+
+#[test]
+fn every_flipped_bit_of_a_frame_is_noticed() {
+    let mut payload = Vec::new();
+    record::encode(&sample(), 0, PLACE, &mut payload);
+    let (chunk, _) = chunk::encode(&header(&payload), &payload);
+    let mut bytes = chunk.to_vec();
+    assert!(matches!(chunk::examine(&bytes, 3, 4096), Extent::Chunk { .. }));
+    for bit in 0..(CHUNK_HEADER_SIZE + payload.len()) * 8 {
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        match chunk::examine(&bytes, 3, 4096) {
+            Extent::BadBlock { torn: false } => assert!(bit < CHUNK_HEADER_SIZE * 8),
+            Extent::BadPayload { torn: false, .. } => assert!(CHUNK_HEADER_SIZE * 8 <= bit),
+            other => panic!("bit {bit} flipped: {other:?}"),
+        }
+        bytes[bit / 8] ^= 1 << (bit % 8);
+    }
+    for bit in 0..payload.len() * 8 {
+        payload[bit / 8] ^= 1 << (bit % 8);
+        record::decode(&payload, PLACE).expect_err("one bit is enough");
+        payload[bit / 8] ^= 1 << (bit % 8);
+    }
+}
+
+#[test]
+fn only_the_shortest_varint_is_read() {
+    for (mut bytes, value) in [
+        (&b"\x00"[..], Some(0)),
+        (b"\x7f", Some(127)),
+        (b"\x80\x01", Some(128)),
+        (b"\x80\x00", None),
+        (b"\x80", None),
+        (b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", Some(u64::MAX)),
+        (b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", None),
+    ] {
+        assert_eq!(varint::read(&mut bytes), value);
+    }
+}
+
+proptest! {
+    #[test]
+    fn varints_come_back(value: u64) {
+        let mut bytes = Vec::new();
+        varint::write(value, &mut bytes);
+        let mut rest = &bytes[..];
+        prop_assert_eq!(varint::read(&mut rest), Some(value));
+        prop_assert!(rest.is_empty() && bytes.len() <= varint::VARINT_SIZE_MAX);
+    }
+
+    #[test]
+    fn hostile_bytes_never_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        prop_assert!(record::decode(&bytes, PLACE).is_err());
+        bytes.resize(4096, 0);
+        let extent = chunk::examine(&bytes, 3, 4096);
+        let nothing = matches!(extent, Extent::Blank | Extent::BadBlock { .. });
+        prop_assert!(nothing, "{:?}", extent);
+        prop_assert!(Superblock::decode(&bytes).is_err());
+    }
+}
