@@ -1,8 +1,9 @@
 //! What a server sends, as our client and our forwarding read it: anything that decodes must encode
-//! to something that decodes to the same.
+//! to something that decodes, and encodes to the same bytes. (Not to the same reply: a stray carriage
+//! return in an error's text is sent as a space.)
 #![no_main]
 
-use evenkeel_wire::reply::{Limits, Protocol, Reply, decode};
+use evenkeel_wire::reply::{Limits, Protocol, decode};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -15,10 +16,7 @@ fuzz_target!(|bytes: &[u8]| {
         panic!("{reply:?} was encoded to something else than a reply");
     };
     assert_eq!(size, encoded.len());
-    // Not-a-number is unlike itself; comparing the text is enough.
-    assert_eq!(text(&again), text(&reply));
+    let mut encoded_again = Vec::new();
+    again.encode(Protocol::Resp3, &mut encoded_again);
+    assert_eq!(encoded_again, encoded);
 });
-
-fn text(reply: &Reply) -> String {
-    format!("{reply:?}")
-}

@@ -55,6 +55,8 @@ async function single() {
 
 async function cluster() {
   const client = new Redis.Cluster([{ host: '127.0.0.1', port }])
+  await client.set('connect', 'first: only then are the nodes known')
+  await Promise.all(client.nodes('master').map((node) => node.flushall()))
   await strings(client)
   await pipelines(client)
   for (let index = 0; index < 300; index++) await client.set(`c:${index}`, index)

@@ -96,9 +96,14 @@ fn status_shows_nodes_shards_and_leaders_for_people_and_for_programs() {
         assert_eq!(node["reachable"], true);
         assert!(node["log_bytes"].as_u64().unwrap() > 0, "{node:#}");
     }
-    let shards = status["shards"].as_array().unwrap();
-    assert_eq!(shards.len(), 64);
-    assert!(shards.iter().all(|shard| shard["leader"].is_string()), "{status:#}");
+    assert_eq!((&status["shard_count"], &status["shards_with_leader"]), (&64.into(), &64.into()));
+    let ranges = status["ranges"].as_array().unwrap();
+    let slots = ranges.iter().map(|range| {
+        let bound = |name: &str| range[name].as_u64().unwrap();
+        assert!(range["leader"].as_str().unwrap().starts_with("node-"), "{range:#}");
+        bound("slot_last") - bound("slot_first") + 1
+    });
+    assert_eq!(slots.sum::<u64>(), 16_384);
 
     let said = words(&cluster, "status");
     let text = String::from_utf8(said.out).unwrap();

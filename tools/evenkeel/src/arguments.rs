@@ -1,0 +1,215 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::Mode;
+
+/// A distributed cache and storage engine that speaks the Redis protocol.
+#[derive(Debug, Parser)]
+#[command(name = "evenkeel", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 ok, 1 the request failed, 2 wrong usage or configuration, \
+                          69 unavailable, 70 internal error or broken disk.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a cluster on this machine, each node a process, until Ctrl-C or SIGTERM.
+    Up(UpArguments),
+    /// Run one node until Ctrl-C or SIGTERM; it hands leadership over before it stops.
+    Serve(ServeArguments),
+    /// Check a configuration file, or print the default one.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Write a key's value to the standard output, byte for byte; exit 1 if there is no such key.
+    Get(GetArguments),
+    /// Store a value under a key.
+    Set(SetArguments),
+    /// Delete keys and print how many existed; exit 1 if none did.
+    Del(DelArguments),
+    /// Print how many seconds a key has left, or `never`; exit 1 if there is no such key.
+    Ttl(TtlArguments),
+    /// Print every key, one a line, in no particular order.
+    Scan(ScanArguments),
+    /// Show the nodes, the shards and their leaders, and what they use.
+    Status(StatusArguments),
+    /// Describe a data folder without changing it.
+    Inspect(InspectArguments),
+    /// How to run the deterministic simulator.
+    Sim,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpArguments {
+    /// How many nodes, 1 to 7.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=7))]
+    pub nodes: u16,
+    /// Where the data, the configuration and the logs of all nodes live; made if it does not exist.
+    #[arg(long, default_value = "./evenkeel-data")]
+    pub dir: PathBuf,
+    /// The first node's port; the others follow. Peers use these ports plus 10000.
+    #[arg(long, default_value_t = 7001, value_parser = clap::value_parser!(u16).range(1..=55_528))]
+    pub port: u16,
+    /// What a node does with a key that another node leads.
+    #[arg(long, value_enum, default_value_t = Mode::Proxy)]
+    pub mode: Mode,
+    /// Set a configuration key on every node, e.g. `--set keyspaces.default.memory_max=1GiB`.
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
+    pub settings: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArguments {
+    /// The YAML configuration; `evenkeel config default` prints one. Without it, the defaults.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Override one configuration key; may be repeated.
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
+    pub settings: Vec<String>,
+    /// Stop, without handing leadership over, when the standard input ends (`evenkeel up` uses it).
+    #[arg(long, hide = true)]
+    pub until_stdin_ends: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Read a file as `serve` would, the environment included, and say what is wrong with it.
+    Check {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Print a complete file with every key, its default and its meaning.
+    Default,
+}
+
+/// What every command that talks to a node needs.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Target {
+    /// A node's address.
+    #[arg(long, default_value = "127.0.0.1:7001", value_name = "ADDRESS:PORT")]
+    pub address: SocketAddr,
+    /// How long to wait for an answer, in milliseconds.
+    #[arg(long, default_value_t = 5000, value_parser = clap::value_parser!(u64).range(1..), value_name = "MILLISECONDS")]
+    pub timeout_ms: u64,
+}
+
+impl Target {
+    pub(crate) fn timeout(&self) -> Duration {
+        Duration::from_millis(self.timeout_ms)
+    }
+}
+
+/// Which node, and which keyspace.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Place {
+    #[command(flatten)]
+    pub target: Target,
+    /// The keyspace.
+    #[arg(long, value_enum, default_value_t = KeyspaceName::Default)]
+    pub keyspace: KeyspaceName,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KeyspaceName {
+    /// Replicated, strongly consistent, on disk.
+    Default,
+    /// In the memory of the node that is asked.
+    Cache,
+}
+
+impl KeyspaceName {
+    /// The number that SELECT takes.
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            KeyspaceName::Default => 0,
+            KeyspaceName::Cache => 1,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GetArguments {
+    /// The key, any bytes.
+    pub key: OsString,
+    #[command(flatten)]
+    pub place: Place,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SetArguments {
+    /// The key, any bytes.
+    pub key: OsString,
+    /// The value, any bytes; left out, it is read from the standard input.
+    pub value: Option<OsString>,
+    /// Let the key expire after this many seconds.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub ttl: Option<u64>,
+    /// Only if the key does not exist; exit 1 if it does.
+    #[arg(long)]
+    pub if_absent: bool,
+    #[command(flatten)]
+    pub place: Place,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DelArguments {
+    /// The keys, any bytes.
+    #[arg(required = true)]
+    pub keys: Vec<OsString>,
+    #[command(flatten)]
+    pub place: Place,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TtlArguments {
+    /// The key, any bytes.
+    pub key: OsString,
+    #[command(flatten)]
+    pub place: Place,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ScanArguments {
+    /// Only keys that match this pattern: `*`, `?`, `[a-z]`, and `\` before a letter meant as itself.
+    #[arg(long = "match", value_name = "PATTERN")]
+    pub pattern: Option<OsString>,
+    /// Stop after this many keys.
+    #[arg(long)]
+    pub limit: Option<u64>,
+    /// End each key with a zero byte instead of a line feed, for keys that contain line feeds.
+    #[arg(short = '0', long = "null")]
+    pub zero_terminated: bool,
+    #[command(flatten)]
+    pub place: Place,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArguments {
+    #[command(flatten)]
+    pub target: Target,
+    /// For people, or for programs.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// Aligned columns.
+    Text,
+    /// One JSON document.
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InspectArguments {
+    /// A node's data folder, or a folder made by `evenkeel up`.
+    pub dir: PathBuf,
+}
