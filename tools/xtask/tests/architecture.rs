@@ -18,7 +18,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("tests", &["client"]),
     ("benches", &["client", "core", "engine", "runtime", "wire"]),
     ("fuzz", &["core", "engine", "runtime", "wire"]),
-    ("tools/evenkeel", &["bench", "client", "engine", "gateway", "node", "runtime"]),
+    ("tools/evenkeel", &["bench", "client", "engine", "gateway", "node", "runtime", "wire"]),
     ("tools/xtask", &[]),
 ];
 
