@@ -107,7 +107,11 @@ impl Node {
             };
             node.served.set(node.served.get() - 1);
             let answer = ForwardReply { id, outcome: Some(outcome) };
-            node.peers.send(from, &Frame::ForwardReply(answer));
+            if !node.peers.send(from, &Frame::ForwardReply(answer)) {
+                let text = "ERR the reply is too large to be sent on by another node: ask for less";
+                let outcome = Some(ForwardOutcome::Failed(text.to_string()));
+                node.peers.send(from, &Frame::ForwardReply(ForwardReply { id, outcome }));
+            }
         }));
     }
 }
