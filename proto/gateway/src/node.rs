@@ -30,7 +30,7 @@ impl Service for Node {
         keyspace: u8,
         _arguments: &Arguments<'_>,
         command: &Command<'_>,
-        _order: &Order,
+        order: &Order,
         writer: ReplyWriter<'_>,
     ) -> bool {
         match command {
@@ -41,6 +41,12 @@ impl Service for Node {
                 });
                 true
             }
+            Command::Get { key } if keyspace == KEYSPACE_DEFAULT => self
+                .get_now(key, order, |value| match value {
+                    Some(value) => write_bulk(value, writer.output),
+                    None => write_null(writer.protocol, writer.output),
+                })
+                .is_some(),
             _ => false,
         }
     }
