@@ -1,5 +1,7 @@
 //! Thousands of small random clusters. See `simulation/mod.rs` for the world and its promises.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod simulation;
 
 use simulation::{Statistics, live};

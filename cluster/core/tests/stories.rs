@@ -28,6 +28,8 @@
 //! `#3` is a replica's third write. After a change: `REWRITE=1 cargo test -p evenkeel-core --test
 //! stories`, then read the diff as a reviewer would.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod conversation;
 
 use conversation::World;

@@ -208,7 +208,7 @@ fn nodes(count: u64) -> Vec<NodeInfo> {
 }
 
 fn address(port: u16) -> SocketAddr {
-    let ip = if port % 2 == 0 { "127.0.0.1" } else { "::1" };
+    let ip = if port.is_multiple_of(2) { "127.0.0.1" } else { "::1" };
     SocketAddr::new(ip.parse().unwrap(), port)
 }
 

@@ -84,6 +84,13 @@ impl World {
             }
             ["transfer", node, to] => self.step(id(node), Input::Transfer(Some(id(to))), output),
             ["transfer", node] => self.step(id(node), Input::Transfer(None), output),
+            _ => self.world_command(words, output),
+        }
+    }
+
+    /// What disks, links, clocks and power do.
+    fn world_command(&mut self, words: &[&str], output: &mut String) {
+        match *words {
             ["persist", node] => self.persist(id(node), output),
             ["applied", node] => {
                 let commit = self.replicas[&id(node)].status().commit;
