@@ -54,7 +54,12 @@ struct Replica {
     chosen: Slot,
     applied: Slot,
     state: u64,
+    /// What it died over may have reached its disk unreported, up to here.
+    unreported: Slot,
 }
+
+/// How far beyond anything reported a replica may have been when it died.
+const SLOTS_IN_FLIGHT: u64 = 64;
 
 /// Slots whose acceptances are remembered below the highest chosen one.
 const SLOTS_REMEMBERED: u64 = 4_096;
@@ -76,6 +81,7 @@ impl Invariants {
             chosen: Slot(0),
             applied: Slot(0),
             state: 0,
+            unreported: Slot(0),
         });
         let result = match &observation.fact {
             Fact::Role { role, ballot } => shard.role(replica, role, *ballot),
@@ -297,7 +303,8 @@ impl Shard {
         let accepted = self.accepted.get(&slot);
         let has = |voter: &&ReplicaId| {
             let accepted = accepted.and_then(|accepted| accepted.get(voter)) == Some(&digest);
-            accepted || self.replicas.get(voter).is_some_and(|replica| replica.applied >= slot)
+            let may_have = |replica: &Replica| slot <= replica.applied.max(replica.unreported);
+            accepted || self.replicas.get(voter).is_some_and(may_have)
         };
         let count = |voters: &Configuration| voters.voters.iter().filter(has).count();
         let is_quorum = |voters: &Configuration| count(voters) * 2 > voters.voters.len();
@@ -363,7 +370,10 @@ impl Shard {
         state: u64,
         promised: Ballot,
     ) -> Result<(), Broken> {
+        let reported = self.accepted.keys().next_back().map_or(applied, |slot| applied.max(*slot));
         let replica = self.replica(id);
+        replica.unreported =
+            if replica.life == 0 { Slot(0) } else { Slot(reported.0 + SLOTS_IN_FLIGHT) };
         replica.life += 1;
         replica.role = None;
         if promised < replica.promised {

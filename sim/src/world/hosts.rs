@@ -158,7 +158,7 @@ fn refuse(world: &Rc<World>, index: NodeIndex, error: &NodeError) {
     let was_never_born = host.starts_on_this_disk.get() == 0;
     if was_never_born || (is_damage && host.is_damaged.get()) {
         replace_disk(world, index);
-    } else if is_damage {
+    } else if is_damage && host.drive.weather().read_errors_ppm == 0 {
         let claim =
             format!("{} calls a disk damaged that only lost power: {text}", node_name(index));
         world.fail("recovery", claim, Vec::new());
