@@ -20,6 +20,7 @@
 //! timeout 1                 the longest election time-out passes, and replica 1 notices first
 //! crash 2, restart 2        what was not persisted is lost
 //! isolate 3, join 3         what is sent to it or by it is lost
+//! cut 1-2 1-3               these pairs hear each other no more
 //! applied 1                 replica 1's driver has applied what is committed
 //! snapshot 1->4             replica 1's state, as of its commit, is installed at 4
 //! lease 1, state

@@ -25,6 +25,7 @@ pub(crate) struct World {
     held: BTreeMap<ReplicaId, Vec<(Token, ReplicaId, Message)>>,
     links: BTreeMap<(ReplicaId, ReplicaId), VecDeque<Message>>,
     isolated: BTreeSet<ReplicaId>,
+    cut: BTreeSet<(ReplicaId, ReplicaId)>,
     on_hold: BTreeSet<(ReplicaId, ReplicaId)>,
     next_id: u64,
     /// During `settle`: what is said and written is not worth a line.
@@ -114,6 +115,11 @@ impl World {
                 for _ in 0..milliseconds.parse::<u64>().unwrap() / 10 {
                     self.pass_ten_milliseconds(output);
                 }
+            }
+            ["cut", ref pairs @ ..] => {
+                let ends = pairs.iter().map(|pair| pair.split_once('-').expect("one-other"));
+                let both = ends.flat_map(|(one, other)| [(one, other), (other, one)]);
+                self.cut.extend(both.map(|(from, to)| (id(from), id(to))));
             }
             ["hold", link] => drop(self.on_hold.insert(ends(link))),
             ["release", link] => drop(self.on_hold.remove(&ends(link))),
@@ -271,7 +277,8 @@ impl World {
     }
 
     fn send(&mut self, from: ReplicaId, to: ReplicaId, message: Message) {
-        if !self.isolated.contains(&from) && !self.isolated.contains(&to) {
+        let reaches = !self.cut.contains(&(from, to));
+        if reaches && !self.isolated.contains(&from) && !self.isolated.contains(&to) {
             self.links.entry((from, to)).or_default().push_back(message);
         }
     }
