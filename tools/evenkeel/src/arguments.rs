@@ -210,6 +210,9 @@ pub(crate) enum Output {
 
 #[derive(Debug, Args)]
 pub(crate) struct InspectArguments {
-    /// A node's data folder, or a folder made by `evenkeel up`.
+    /// A node's data folder; with `evenkeel up`, DIR/node-N/data.
     pub dir: PathBuf,
+    /// Also list every chunk and every record.
+    #[arg(long)]
+    pub records: bool,
 }

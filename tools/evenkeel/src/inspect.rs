@@ -1,30 +1,38 @@
 //! `evenkeel inspect`: a data folder for human eyes.
 //!
-//! The engine itself reads the folder, as after a crash, on a disk that keeps every write to itself
-//! (`overlay`). So what is shown is what a node would find, and nothing in the folder changes.
+//! The engine says what lies where; here it is counted and written down. Nothing in the folder
+//! changes, and a node may run in it meanwhile.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
-use evenkeel_engine::disk::{DirectoryState, directory_state};
-use evenkeel_engine::{
-    Engine, EngineError, Location, Opened, Options, Record, RecordKind, Replay, Sequence,
-};
-use evenkeel_runtime::block_on;
+use evenkeel_engine::inspect::{ChunkSummary, Finding, RecordSummary, SuperblockSummary, inspect};
+use evenkeel_engine::{EngineError, Identity, RecordKind};
 
-use self::overlay::Overlay;
+use crate::arguments::InspectArguments;
 use crate::failure::{Exit, Failure};
 use crate::write_out;
 
-mod overlay;
-
-/// What a data folder holds.
-#[derive(Debug)]
-pub(crate) struct Look {
-    pub opened: Opened,
-    file_bytes: u64,
+/// What a data folder holds, in numbers.
+#[derive(Debug, Default)]
+struct Look {
+    superblocks: Vec<Result<SuperblockSummary, String>>,
+    segments: BTreeMap<u32, Segment>,
     streams: BTreeMap<u32, Stream>,
+    damage: Vec<String>,
+    /// Every chunk and record, a line each, if that was asked for.
+    details: Option<String>,
+}
+
+#[derive(Debug, Default)]
+struct Segment {
+    size: u64,
+    chunks: u64,
+    records: u64,
+    unused: u64,
+    /// The first and the last.
+    sequences: Option<(u64, u64)>,
 }
 
 /// The records of one shard.
@@ -40,104 +48,197 @@ struct Stream {
     commit: u64,
 }
 
-#[derive(Default)]
-struct Streams(BTreeMap<u32, Stream>);
-
-impl Replay for Streams {
-    fn record(&mut self, record: &Record<'_>, _location: Location) {
-        let stream = self.0.entry(record.stream).or_default();
-        stream.payload_bytes += record.payload.len() as u64;
-        stream.commit = stream.commit.max(record.commit);
-        match record.kind {
-            RecordKind::Entry => {
-                stream.entries += 1;
-                let (first, last) = stream.positions.unwrap_or((u64::MAX, 0));
-                let position = record.position;
-                stream.positions = Some((first.min(position), last.max(position)));
-            }
-            RecordKind::State => stream.states += 1,
-            RecordKind::Item => stream.items += 1,
+/// Describes a folder without changing it.
+pub(crate) fn run(arguments: &InspectArguments) -> Result<(), Failure> {
+    let dir = &arguments.dir;
+    let details = arguments.records.then(String::new);
+    let mut look = Look { details, ..Look::default() };
+    match inspect(dir, &mut |finding| look.take(finding)) {
+        Ok(()) => write_out(look.describe().as_bytes()),
+        Err(EngineError::Empty) => {
+            let what = format!("there is no data in `{}`", dir.display());
+            Err(Failure::new(Exit::Usage, what)
+                .next("With `evenkeel up`, a node's data is in DIR/node-N/data."))
+        }
+        Err(error) => {
+            let what = format!("cannot inspect `{}`", dir.display());
+            Err(Failure::new(Exit::Usage, what).because(&error))
         }
     }
 }
 
-/// Describes `dir` without changing it.
-pub(crate) fn run(dir: &Path) -> Result<(), Failure> {
-    let described = look(dir).map_err(|error| {
-        let exit = match error {
-            EngineError::Locked { .. } => Exit::Unavailable,
-            EngineError::Folder { .. } => Exit::Usage,
-            _ => Exit::Internal,
-        };
-        Failure::new(exit, format!("cannot inspect `{}`", dir.display())).because(&error)
-    })?;
-    match described {
-        Some(look) => write_out(describe(&look).as_bytes()),
-        None => Err(Failure::new(Exit::Usage, format!("`{}` is not a data folder", dir.display()))
-            .next("With `evenkeel up`, a node's data is in DIR/node-N/data.")),
-    }
-}
-
-/// Reads a data folder whole; `None` if it is not one.
+/// Whose data a folder holds; `None` if it holds none.
 ///
 /// # Errors
-/// As `Engine::open`, damage excepted: that is in `Look`. `Locked` if a node runs there.
-pub(crate) fn look(dir: &Path) -> Result<Option<Look>, EngineError> {
-    if directory_state(dir)? != DirectoryState::Evenkeel {
-        return Ok(None);
-    }
-    let overlay = Overlay::open(dir)?;
-    let file_bytes = overlay.file_bytes();
-    let options = Options { serve_with_holes: true, ..Options::default() };
-    let mut streams = Streams::default();
-    let opened = block_on(Engine::open(Box::new(overlay), options, &mut streams));
-    match opened {
-        Ok((_engine, opened)) => Ok(Some(Look { opened, file_bytes, streams: streams.0 })),
+/// Neither copy of the superblock can be read, or the folder cannot.
+pub(crate) fn identity(dir: &Path) -> Result<Option<Identity>, Failure> {
+    let mut look = Look::default();
+    match inspect(dir, &mut |finding| look.take(finding)) {
         Err(EngineError::Empty) => Ok(None),
-        Err(error) => Err(error),
+        Err(EngineError::Folder { .. }) if !dir.exists() => Ok(None),
+        Err(error) => {
+            let what = format!("cannot use `{}`", dir.display());
+            Err(Failure::new(Exit::Internal, what).because(&error))
+        }
+        Ok(()) => match look.superblock() {
+            Some(superblock) => Ok(Some(superblock.identity.clone())),
+            None => {
+                let copies = look.superblocks.iter().filter_map(|copy| copy.as_ref().err());
+                let copies: Vec<&str> = copies.map(String::as_str).collect();
+                let what = format!(
+                    "cannot use `{}`: no copy of its superblock can be read ({})",
+                    dir.display(),
+                    copies.join("; ")
+                );
+                Err(Failure::new(Exit::Internal, what)
+                    .next("Put the folder back as it was, or use the release that wrote it."))
+            }
+        },
     }
 }
 
-fn describe(look: &Look) -> String {
-    let Look { opened, file_bytes, streams } = look;
-    let Opened { identity, incarnation, clean, torn, damaged, records, sequence } = opened;
-    let Sequence(sequence) = sequence;
-    let mut text = String::new();
-    let mut line = |name: &str, value: String| {
-        writeln!(text, "{name:<12} {value}").expect("a string takes every write");
-    };
-    line("node", format!("{} (replica {})", identity.name, identity.node));
-    line("cluster", identity.cluster.to_string());
-    // Looking counts as a start after a crash, on the overlay only.
-    line("incarnation", incarnation.saturating_sub(u64::from(!clean)).to_string());
-    line("stopped", if *clean { "cleanly" } else { "not cleanly, or still running" }.to_owned());
-    line("files", format!("{:.1} MiB", *file_bytes as f64 / f64::from(1 << 20)));
-    line("records", format!("{records}, the last one has sequence {sequence}"));
-    let tail =
-        if *torn { "torn: writes that were never acknowledged will be cut off" } else { "whole" };
-    line("tail", tail.to_owned());
-    if damaged.is_empty() {
-        line("damage", "none".to_owned());
+impl Look {
+    fn take(&mut self, finding: Finding) {
+        match finding {
+            Finding::Superblock { content, .. } => self.superblocks.push(content),
+            Finding::Segment { segment, size } => self.segment(segment).size = size,
+            Finding::Chunk(chunk) => self.take_chunk(&chunk),
+            Finding::Record(record) => self.take_record(&record),
+            Finding::Unused { segment, size, .. } => self.segment(segment).unused = size,
+            Finding::Damage { segment, offset, size, torn } => {
+                let cause = if torn { "as a power cut leaves them" } else { "not by a power cut" };
+                let place = format!("{size} bytes at byte {offset} of segment {segment}");
+                self.damage.push(format!("{place}, {cause}"));
+            }
+            // A newer engine tells more than this page has room for.
+            _ => {}
+        }
     }
-    for range in damaged {
-        line("damage", range.to_string());
+
+    fn take_chunk(&mut self, chunk: &ChunkSummary) {
+        let ChunkSummary { segment, offset, size, number, incarnation, durable_upto, .. } = chunk;
+        let (first, last) = (chunk.first_sequence, chunk.last_sequence);
+        let counted = self.segment(*segment);
+        counted.chunks += 1;
+        counted.records += last + 1 - first;
+        let begins = counted.sequences.map_or(first, |(begins, _)| begins);
+        counted.sequences = Some((begins, last));
+        let whole = if chunk.whole { "" } else { ", DAMAGED" };
+        self.detail(format_args!(
+            "chunk {number} at {segment}:{offset}, {size} bytes, incarnation {incarnation}, \
+             sequences {first}-{last}, durable to {durable_upto}{whole}"
+        ));
     }
-    writeln!(
-        text,
-        "\n{:>6}  {:>10}  {:>8}  {:>7}  {:>14}  {:>21}  {:>10}",
-        "shard", "entries", "states", "items", "payload bytes", "slots", "chosen to"
-    )
-    .expect("a string takes every write");
-    for (number, stream) in streams {
-        // The placement map has a group of its own, beside the shards.
-        let name = if *number == u32::MAX { "map".to_owned() } else { number.to_string() };
-        let slots = stream.positions.map(|(first, last)| format!("{first}-{last}"));
-        let Stream { entries, states, items, payload_bytes, commit, .. } = stream;
-        let slots = slots.unwrap_or_default();
-        writeln!(text, "{name:>6}  {entries:>10}  {states:>8}  {items:>7}  {payload_bytes:>14}  {slots:>21}  {commit:>10}")
+
+    fn take_record(&mut self, record: &RecordSummary) {
+        let RecordSummary { sequence, offset, kind, stream, position, commit, .. } = *record;
+        let [round, replica] = record.stamp;
+        let payload = record.payload_size;
+        let counted = self.streams.entry(stream).or_default();
+        counted.payload_bytes += payload;
+        counted.commit = counted.commit.max(commit);
+        match kind {
+            RecordKind::Entry => {
+                counted.entries += 1;
+                let (first, last) = counted.positions.unwrap_or((u64::MAX, 0));
+                counted.positions = Some((first.min(position), last.max(position)));
+            }
+            RecordKind::State => counted.states += 1,
+            RecordKind::Item => counted.items += 1,
+        }
+        self.detail(format_args!(
+            "  {sequence} at {offset}: {kind:?} of {}, position {position}, stamp {round}.{replica}, \
+             chosen to {commit}, {payload} bytes",
+            stream_name(stream)
+        ));
+    }
+
+    fn segment(&mut self, number: u32) -> &mut Segment {
+        self.segments.entry(number).or_default()
+    }
+
+    fn detail(&mut self, line: std::fmt::Arguments<'_>) {
+        if let Some(details) = &mut self.details {
+            writeln!(details, "{line}").expect("a string takes every write");
+        }
+    }
+
+    /// The copy that counts.
+    fn superblock(&self) -> Option<&SuperblockSummary> {
+        let readable = self.superblocks.iter().filter_map(|copy| copy.as_ref().ok());
+        readable.max_by_key(|superblock| superblock.generation)
+    }
+
+    fn describe(&self) -> String {
+        let mut lines = Vec::new();
+        match self.superblock() {
+            Some(superblock) => {
+                let Identity { cluster, node, name } = &superblock.identity;
+                let state = if superblock.clean { "cleanly" } else { "no, or it still runs" };
+                lines.push(format!("node         {name} (replica {node})"));
+                lines.push(format!("cluster      {cluster}"));
+                lines.push(format!("incarnation  {}", superblock.incarnation));
+                lines.push(format!("stopped      {state}"));
+                lines
+                    .push(format!("durable      at least to sequence {}", superblock.durable_upto));
+            }
+            None => lines.push("superblock   no copy can be read".to_owned()),
+        }
+        lines.extend(self.damage.iter().map(|damage| format!("damage       {damage}")));
+        lines.push(String::new());
+        lines.push(self.segment_table());
+        lines.push(self.stream_table());
+        let mut text = lines.join("\n");
+        if let Some(details) = &self.details {
+            text.push('\n');
+            text.push_str(details);
+        }
+        text
+    }
+
+    fn segment_table(&self) -> String {
+        let mut table = String::from(" segment     size  chunks   records  unused  sequences\n");
+        for (number, segment) in &self.segments {
+            let Segment { size, chunks, records, unused, sequences } = segment;
+            let (size, unused) = (mib(*size), mib(*unused));
+            let sequences = span(*sequences);
+            writeln!(
+                table,
+                "{number:>8}  {size:>7}  {chunks:>6}  {records:>8}  {unused:>6}  {sequences}"
+            )
             .expect("a string takes every write");
+        }
+        table
     }
-    text
+
+    fn stream_table(&self) -> String {
+        let mut table =
+            String::from("   shard   entries  states   items     payload  chosen to  slots\n");
+        for (number, stream) in &self.streams {
+            let Stream { entries, states, items, payload_bytes, positions, commit } = stream;
+            let (name, slots) = (stream_name(*number), span(*positions));
+            writeln!(
+                table,
+                "{name:>8}  {entries:>8}  {states:>6}  {items:>6}  {payload_bytes:>10}  \
+                 {commit:>9}  {slots}"
+            )
+            .expect("a string takes every write");
+        }
+        table
+    }
+}
+
+/// The placement map has a group of its own, beside the shards.
+fn stream_name(number: u32) -> String {
+    if number == u32::MAX { "map".to_owned() } else { number.to_string() }
+}
+
+fn span(bounds: Option<(u64, u64)>) -> String {
+    bounds.map(|(first, last)| format!("{first}-{last}")).unwrap_or_default()
+}
+
+fn mib(bytes: u64) -> String {
+    format!("{:.1}M", bytes as f64 / f64::from(1 << 20))
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Ttl(arguments) => data::ttl(arguments),
         Command::Scan(arguments) => data::scan(arguments),
         Command::Status(arguments) => status::run(arguments),
-        Command::Inspect(arguments) => inspect::run(&arguments.dir),
+        Command::Inspect(arguments) => inspect::run(arguments),
         Command::Sim => write_out(format!("{SIM_HELP}\n").as_bytes()),
     }
 }

@@ -2,17 +2,18 @@ use std::fs;
 use std::path::PathBuf;
 
 use evenkeel_engine::disk::open_disk;
+use evenkeel_engine::inspect::inspect;
 use evenkeel_engine::{Engine, Identity, Options, Record, RecordKind};
 use evenkeel_runtime::block_on;
 
-use super::{describe, look};
+use super::{Look, identity};
 
-/// A folder with a log of five entries, stopped cleanly or not.
-fn data_folder(name: &str, clean: bool) -> PathBuf {
+/// A folder with a log of five entries, stopped cleanly.
+fn data_folder(name: &str) -> PathBuf {
     let dir = std::env::temp_dir().join(format!("evenkeel-inspect-{name}-{}", std::process::id()));
     fs::remove_dir_all(&dir).ok();
     let identity = Identity { cluster: 7, node: 3, name: "node-3".to_owned() };
-    let options = Options { segment_size: 1 << 20, ..Options::default() };
+    let options = Options { segment_size: 8 << 20, ..Options::default() };
     block_on(async {
         let mut engine = Engine::create(open_disk(&dir).unwrap(), options, identity).await.unwrap();
         for position in 1..=5 {
@@ -22,45 +23,49 @@ fn data_folder(name: &str, clean: bool) -> PathBuf {
                 Record { kind, stream: 9, position, stamp: [1, 1], commit: position - 1, payload };
             engine.append(&record).unwrap();
         }
-        if clean {
-            engine.close().await.unwrap();
-        }
+        engine.close().await.unwrap();
     });
     dir
 }
 
 #[test]
-fn a_folder_is_described_and_stays_as_it_is() {
-    let dir = data_folder("clean", true);
-    let content = || {
-        let files = fs::read_dir(&dir).unwrap().flatten();
-        let mut files: Vec<_> =
-            files.map(|entry| (entry.file_name(), fs::read(entry.path()).unwrap())).collect();
-        files.sort();
-        files
-    };
-    let before = content();
-    let look = look(&dir).unwrap().unwrap();
-    assert_eq!((look.opened.identity.cluster, look.opened.records), (7, 5));
-    let text = describe(&look);
-    for words in ["node-3 (replica 3)", "cleanly", "1-5", "none"] {
-        assert!(text.contains(words), "{text}");
+fn a_folder_is_described() {
+    let dir = data_folder("described");
+    let mut look = Look { details: Some(String::new()), ..Look::default() };
+    inspect(&dir, &mut |finding| look.take(finding)).unwrap();
+    let text = look.describe();
+    let lines = [
+        "node         node-3 (replica 3)",
+        "stopped      cleanly",
+        "       9         5       0       0          35          4  1-5",
+        "Entry of 9, position 5, stamp 1.1, chosen to 4, 7 bytes",
+    ];
+    for line in lines {
+        assert!(text.contains(line), "{line:?} is missing in:\n{text}");
     }
-    assert!(content() == before, "looking changed the folder");
+    assert!(!text.contains("damage"), "{text}");
     fs::remove_dir_all(dir).unwrap();
 }
 
 #[test]
-fn what_is_not_a_data_folder_is_not_described() {
-    assert!(look(&std::env::temp_dir().join("evenkeel-nowhere")).unwrap().is_none());
-}
+fn an_identity_is_read_from_the_copy_that_is_whole() {
+    let dir = data_folder("identity");
+    let (cluster, name) = (7, "node-3");
+    let found = || identity(&dir).map(|found| found.map(|found| (found.cluster, found.name)));
+    assert_eq!(found().unwrap(), Some((cluster, name.to_owned())));
 
-#[test]
-fn a_folder_in_use_is_left_alone() {
-    let dir = data_folder("locked", false);
-    let disk = open_disk(&dir).unwrap();
-    assert!(look(&dir).unwrap_err().to_string().contains("in use by another process"));
-    drop(disk);
-    assert!(look(&dir).unwrap().is_some());
-    fs::remove_dir_all(dir).unwrap();
+    let superblock = dir.join("SUPER");
+    let mut bytes = fs::read(&superblock).unwrap();
+    bytes[100] ^= 1;
+    fs::write(&superblock, &bytes).unwrap();
+    assert_eq!(found().unwrap(), Some((cluster, name.to_owned())));
+    bytes[4096 + 100] ^= 1;
+    fs::write(&superblock, &bytes).unwrap();
+    let failure = found().unwrap_err().to_string();
+    assert!(
+        failure.contains("no copy of its superblock can be read (damaged; damaged)"),
+        "{failure}"
+    );
+    fs::remove_dir_all(&dir).unwrap();
+    assert_eq!(found().unwrap(), None);
 }

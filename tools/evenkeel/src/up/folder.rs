@@ -14,7 +14,6 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use evenkeel_engine::EngineError;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Exit, Failure};
@@ -177,32 +176,20 @@ fn read_mark(dir: &Path) -> Result<(Mark, File), Failure> {
     Ok((mark, file))
 }
 
-/// What a node kept must be readable and this cluster's. Everything is looked at now, since a node
-/// that finds out later has already changed something.
+/// What a node kept must be this cluster's. It is looked at now, since a node that finds out later has
+/// already changed something.
 fn check_data(dir: &Path, name: &str, cluster: u64) -> Result<(), Failure> {
-    let look = match inspect::look(dir) {
-        Ok(Some(look)) => look,
-        Ok(None) => return Ok(()),
-        Err(error) => {
-            let exit = match error {
-                EngineError::Locked { .. } => Exit::Unavailable,
-                _ => Exit::Internal,
-            };
-            return Err(Failure::new(exit, format!("cannot use {name}'s data")).because(&error));
-        }
-    };
-    let found = &look.opened.identity;
-    if found.cluster != cluster || found.name != name {
-        let what = format!(
-            "`{}` holds the data of {} of another cluster ({}, this one is {cluster})",
-            dir.display(),
-            found.name,
-            found.cluster
-        );
-        let next = "Put the right data back, or give another --dir.";
-        return Err(Failure::new(Exit::Usage, what).next(next));
+    let Some(found) = inspect::identity(dir)? else { return Ok(()) };
+    if found.cluster == cluster && found.name == name {
+        return Ok(());
     }
-    Ok(())
+    let what = format!(
+        "`{}` holds the data of {} of another cluster ({}, this one is {cluster})",
+        dir.display(),
+        found.name,
+        found.cluster
+    );
+    Err(Failure::new(Exit::Usage, what).next("Put the right data back, or give another --dir."))
 }
 
 fn unusable(dir: &Path, error: &io::Error) -> Failure {
