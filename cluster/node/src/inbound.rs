@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use evenkeel_core::consensus::{Input, ReplicaId, Slot};
 use evenkeel_runtime as runtime;
-use evenkeel_runtime::net::{TcpListener, TcpReader, TcpStream};
+use evenkeel_runtime::net::{TcpListener, TcpReader, TcpStream, TcpWriter};
 use evenkeel_wire::peer::consensus::ConsensusBatch;
 use evenkeel_wire::peer::messages::{Hello, JoinReply, MapReply, MapRequest};
 use evenkeel_wire::peer::{self, Message as Frame};
@@ -25,11 +25,21 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(2);
 const CONNECTION_COUNT_MAX: usize = 256;
 const READ_BYTES: usize = 64 * 1024;
 
-/// Where peers knock. While the node does not exist yet, they hear that it is forming.
+/// Where peers knock.
 pub(crate) struct Door {
     pub(crate) me: Introduction,
-    pub(crate) node: RefCell<Option<Rc<Node>>>,
+    pub(crate) phase: RefCell<Phase>,
     pub(crate) connections: std::cell::Cell<usize>,
+}
+
+/// How far the node behind the door is.
+#[derive(Clone)]
+pub(crate) enum Phase {
+    /// It reads its disk. It may have met whoever asks: until it knows, it says nothing.
+    Recovering,
+    /// Its disk was empty: it has met nobody.
+    Forming,
+    Running(Rc<Node>),
 }
 
 pub(crate) async fn run_listener(door: Rc<Door>, listener: TcpListener) {
@@ -64,28 +74,33 @@ async fn serve(door: &Door, stream: TcpStream) -> Result<(), String> {
     check_hello(&hello, &door.me)?;
     let from = ReplicaId(hello.node);
     loop {
-        let node = door.node.borrow().clone();
-        if let Some(node) = &node {
+        let Some(frame) = next_frame(&mut reader, &mut buffer).await? else { return Ok(()) };
+        let phase = door.phase.borrow().clone();
+        if let Phase::Running(node) = &phase {
             node.meet(&hello.name, from).await;
         }
-        let Some(frame) = next_frame(&mut reader, &mut buffer).await? else { return Ok(()) };
-        match (frame, node) {
-            (Frame::Join(join), node) => {
-                let answer = match node {
-                    Some(node) => node.answer_join(&join),
-                    None => JoinReply { id: join.id, ..JoinReply::default() },
-                };
-                let mut bytes = BytesMut::new();
-                encode(&Frame::JoinReply(answer), &mut bytes);
-                writer.write_all(&bytes).await.map_err(|error| error.to_string())?;
+        match (frame, phase) {
+            (Frame::Join(join), Phase::Running(node)) => {
+                answer(&mut writer, node.answer_join(&join)).await?;
             }
-            (frame, Some(node)) => {
+            (Frame::Join(join), Phase::Forming) => {
+                answer(&mut writer, JoinReply { id: join.id, ..JoinReply::default() }).await?;
+            }
+            (frame, Phase::Running(node)) => {
                 node.peers.heard(&hello.name);
                 node.receive(from, frame);
             }
-            (_, None) => return Err("this node is not ready for it yet".to_string()),
+            (_, Phase::Forming | Phase::Recovering) => {
+                return Err("this node is not ready for it yet".to_string());
+            }
         }
     }
+}
+
+async fn answer(writer: &mut TcpWriter, reply: JoinReply) -> Result<(), String> {
+    let mut bytes = BytesMut::new();
+    encode(&Frame::JoinReply(reply), &mut bytes);
+    writer.write_all(&bytes).await.map_err(|error| error.to_string())
 }
 
 /// The next frame; `None` at the end of the stream.

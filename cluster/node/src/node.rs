@@ -27,7 +27,7 @@ use crate::driver::{Unflushed, now, state_record};
 use crate::error::NodeError;
 use crate::genesis::{Birth, be_born, placement_voters};
 use crate::group::{Group, PLACEMENT_GROUP, slots_of};
-use crate::inbound::{Door, run_listener};
+use crate::inbound::{Door, Phase, run_listener};
 use crate::machine::Machine;
 use crate::metrics::Metrics;
 use crate::observe::{Fact, observe};
@@ -97,7 +97,8 @@ impl Node {
             .map_err(|source| NodeError::Listen { address: config.listen_peer, source })?;
         let cluster = config.cluster.id;
         let me = Introduction { cluster, replica: ReplicaId(0), name: config.name.clone() };
-        let door = Rc::new(Door { me, node: RefCell::new(None), connections: Cell::new(0) });
+        let phase = RefCell::new(Phase::Recovering);
+        let door = Rc::new(Door { me, phase, connections: Cell::new(0) });
         drop(runtime::spawn(run_listener(Rc::clone(&door), listener)));
 
         let mut store = Store::new(config.default_memory_bytes, Tier::BackedByLog);
@@ -105,12 +106,13 @@ impl Node {
             problem: format!("the data directory cannot be listed: {source}"),
         })?;
         let foundation = if areas.is_empty() {
+            *door.phase.borrow_mut() = Phase::Forming;
             found(&config, disk, be_born(&config).await?).await?
         } else {
             recover(&config, disk, &mut store).await?
         };
         let node = assemble(config, foundation, store);
-        *door.node.borrow_mut() = Some(Rc::clone(&node));
+        *door.phase.borrow_mut() = Phase::Running(Rc::clone(&node));
         node.run();
         Ok(node)
     }
