@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use evenkeel_bench::Experiment;
 
 use crate::config::Mode;
 
@@ -43,6 +44,9 @@ pub(crate) enum Command {
     Status(StatusArguments),
     /// Describe a data folder without changing it.
     Inspect(InspectArguments),
+    /// What it costs, beside its peers: load, comparisons, kills, traces.
+    #[command(subcommand)]
+    Bench(Experiment),
     /// How to run the deterministic simulator.
     Sim,
 }

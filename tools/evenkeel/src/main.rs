@@ -7,6 +7,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
+use evenkeel_bench::{BenchError, Experiment};
 
 use crate::arguments::{Arguments, Command, ConfigCommand};
 use crate::failure::{Exit, Failure};
@@ -54,8 +55,17 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Scan(arguments) => data::scan(arguments),
         Command::Status(arguments) => status::run(arguments),
         Command::Inspect(arguments) => inspect::run(arguments),
+        Command::Bench(experiment) => bench(experiment),
         Command::Sim => write_out(format!("{SIM_HELP}\n").as_bytes()),
     }
+}
+
+fn bench(experiment: &Experiment) -> Result<(), Failure> {
+    evenkeel_bench::run(experiment).map_err(|error| match error {
+        BenchError::Usage(what) => Failure::new(Exit::Usage, what),
+        BenchError::Broken(what) => Failure::new(Exit::Failed, what),
+        error => Failure::new(Exit::Unavailable, "no figures").because(&error),
+    })
 }
 
 /// A line for whoever waits for it, at once.
