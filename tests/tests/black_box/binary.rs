@@ -97,6 +97,7 @@ impl Drop for Folder {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             std::fs::remove_dir_all(&self.path).ok();
+            std::fs::remove_file(self.path.with_extension("stderr")).ok();
         }
     }
 }

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -34,11 +35,12 @@ impl Cluster {
         Cluster::start_with(dir, nodes, &[])
     }
 
-    /// Starts `up` on free ports, with more arguments, and waits for its `ready`.
+    /// Starts `up`, with more arguments, and waits for its `ready`. On free ports, or on those with
+    /// which the folder was made.
     pub(crate) fn start_with(dir: &Path, nodes: u16, arguments: &[&str]) -> Cluster {
         // A test that failed with a cluster has nothing left that could hurt the next one.
         let machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
-        let port = free_ports(nodes);
+        let port = port_of_folder(dir).unwrap_or_else(|| free_ports(nodes));
         let mut process = command()
             .arg("up")
             .args(["--nodes", &nodes.to_string(), "--port", &port.to_string()])
@@ -47,6 +49,7 @@ impl Cluster {
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(fs::File::create(told_path(dir)).unwrap())
             .spawn()
             .unwrap();
         let mut ready = String::new();
@@ -54,7 +57,7 @@ impl Cluster {
         output.read_line(&mut ready).unwrap();
         if !ready.starts_with("ready") {
             let status = process.wait().unwrap();
-            panic!("`up` said {ready:?} and ended with {status}; logs: {}", logs(dir));
+            panic!("`up` said {:?} and ended with {status}; {}", told(dir), logs(dir));
         }
         let dir = dir.to_owned();
         Cluster { dir, port, nodes, ready, process, _machine: machine }
@@ -68,6 +71,11 @@ impl Cluster {
 
     pub(crate) fn connect(&self, node: u16) -> Resp {
         Resp::connect(self.port_of(node)).unwrap()
+    }
+
+    /// What `up` said on the standard error output so far.
+    pub(crate) fn told(&self) -> String {
+        told(&self.dir)
     }
 
     pub(crate) fn process_id(&self) -> u32 {
@@ -121,15 +129,42 @@ pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// The first of `count` client ports that are free now, as are the peer ports above them.
+/// The first of `count` client ports that are free now, as are the peer ports above them. No two calls
+/// of one run return the same.
 pub(crate) fn free_ports(count: u16) -> u16 {
+    // Below the kernel's own range (32768 and above), peer ports included.
+    const PORTS: std::ops::Range<u16> = 12_000..22_000;
+    const STEP: u16 = 10;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    assert!(count < STEP);
     let is_free = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
-    let all_free = |first: u16| {
-        (first..first + count).all(|port| is_free(port) && is_free(port + PEER_PORT_OFFSET))
-    };
-    // Below the kernel's own range (32768 and above), and different from run to run.
-    let start = 12_000 + (std::process::id() % 800) as u16 * 10;
-    (start..20_500).step_by(10).find(|&first| all_free(first)).expect("some ports are free")
+    let block_count = (PORTS.end - PORTS.start) / STEP;
+    // Another run, in another checkout, starts somewhere else.
+    let start = (std::process::id() % u32::from(block_count)) as u16;
+    for _ in 0..block_count {
+        let block = (start + NEXT.fetch_add(1, Ordering::Relaxed)) % block_count;
+        let first = PORTS.start + block * STEP;
+        let mut ports = first..first + count;
+        if ports.all(|port| is_free(port) && is_free(port + PEER_PORT_OFFSET)) {
+            return first;
+        }
+    }
+    panic!("no {count} ports in a row are free");
+}
+
+/// The port that `up` noted in a folder of its own.
+pub(crate) fn port_of_folder(dir: &Path) -> Option<u16> {
+    let mark = fs::read_to_string(dir.join("cluster.yaml")).ok()?;
+    mark.lines().find_map(|line| line.strip_prefix("port: ")?.parse().ok())
+}
+
+/// Beside the folder, which is `up`'s alone.
+fn told_path(dir: &Path) -> PathBuf {
+    dir.with_extension("stderr")
+}
+
+fn told(dir: &Path) -> String {
+    fs::read_to_string(told_path(dir)).unwrap_or_default()
 }
 
 /// The processes that have this very argument on their command line.

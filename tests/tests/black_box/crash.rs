@@ -136,6 +136,9 @@ fn the_cluster_serves_on_after_kill_9_of_any_node_and_loses_nothing_acknowledged
             .spawn();
         restarted.push(node.unwrap());
         until_served(cluster.port_of(victim));
+        let told = cluster.told();
+        assert!(told.contains(&format!("node-{victim} ended (signal 9)")), "{told}");
+        assert!(told.contains("starts it again"), "{told}");
     }
     let ledger = load.stop();
     for node in 1..=3 {

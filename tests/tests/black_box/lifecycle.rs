@@ -9,7 +9,7 @@ use crate::resp::Answer;
 #[test]
 fn a_cluster_serves_the_same_data_after_it_was_stopped_and_started() {
     // Goal: `up` keeps its promise across a clean stop. Method: write through every node, SIGTERM,
-    // start again on other ports, read through every node.
+    // start again, read through every node.
     let folder = Folder::new();
     let cluster = Cluster::start(&folder.path, 3);
     for node in 1..=3 {

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use crate::binary::{Folder, Said, run};
-use crate::cluster::{Cluster, free_ports};
+use crate::cluster::{Cluster, free_ports, port_of_folder};
 
 const USAGE: i32 = 2;
 const UNAVAILABLE: i32 = 69;
@@ -97,10 +97,14 @@ fn a_folder_of_another_format_is_refused() {
 }
 
 #[test]
-fn another_number_of_nodes_is_refused() {
+fn another_number_of_nodes_or_another_port_is_refused() {
     let folder = Folder::new();
     assert_eq!(Cluster::start(&folder.path, 1).stop().code(), Some(0));
-    check_refused(&folder.path, free_ports(3), &["--nodes", "3"], USAGE, &["a cluster of 1 node"]);
+    let port = port_of_folder(&folder.path).unwrap();
+    check_refused(&folder.path, port, &["--nodes", "3"], USAGE, &["a cluster of 1 node"]);
+    let words = [format!("on port {port}"), format!("--port {port}")];
+    let words = words.each_ref().map(String::as_str);
+    check_refused(&folder.path, port + 7, &["--nodes", "1"], USAGE, &words);
 }
 
 #[test]
@@ -113,7 +117,8 @@ fn data_of_another_cluster_is_refused() {
     let data = ours.path.join("node-1/data");
     fs::remove_dir_all(&data).unwrap();
     fs::rename(theirs.path.join("node-1/data"), &data).unwrap();
-    check_refused(&ours.path, free_ports(1), &["--nodes", "1"], USAGE, &["another cluster"]);
+    let port = port_of_folder(&ours.path).unwrap();
+    check_refused(&ours.path, port, &["--nodes", "1"], USAGE, &["another cluster"]);
 }
 
 #[test]
@@ -131,7 +136,8 @@ fn data_in_a_newer_format_is_refused() {
         .path();
     let size = fs::metadata(&superblock).unwrap().len() as usize;
     fs::write(&superblock, vec![0xa5; size]).unwrap();
-    check_refused(&folder.path, free_ports(1), &["--nodes", "1"], INTERNAL, &["superblock"]);
+    let port = port_of_folder(&folder.path).unwrap();
+    check_refused(&folder.path, port, &["--nodes", "1"], INTERNAL, &["superblock"]);
 }
 
 #[test]

@@ -36,7 +36,8 @@ pub(crate) fn run(arguments: &UpArguments) -> Result<(), Failure> {
 }
 
 async fn up(arguments: &UpArguments) -> Result<(), Failure> {
-    let mut folder = Folder::examine(&arguments.dir, arguments.nodes, new_cluster_id())?;
+    let mut folder =
+        Folder::examine(&arguments.dir, arguments.nodes, arguments.port, new_cluster_id())?;
     let plans = plan(arguments, &folder)?;
     check_ports(&plans)?;
     folder.claim()?;

@@ -1,7 +1,7 @@
 //! The folder of `evenkeel up`: what is in it, and whether it may be used.
 //!
 //! ```text
-//! DIR/cluster.yaml          the mark of a folder of ours: format, cluster id, how many nodes
+//! DIR/cluster.yaml          the mark of a folder of ours: format, cluster id, how many nodes, port
 //! DIR/node-1/evenkeel.yaml  what `evenkeel serve --config` reads; written at every start
 //! DIR/node-1/data/          the node's log, superblock and lock
 //! DIR/node-1/log            what the node said, appended
@@ -30,6 +30,8 @@ struct Mark {
     format: u32,
     cluster: u64,
     nodes: u16,
+    /// The first client port. The cluster's map keeps the addresses with which it was made.
+    port: u16,
 }
 
 /// A folder that may be used; `claim` makes it ours.
@@ -44,13 +46,18 @@ pub(super) struct Folder {
 impl Folder {
     /// Looks at `dir` without changing it. A folder that is missing or empty becomes cluster
     /// `new_cluster`.
-    pub(super) fn examine(dir: &Path, nodes: u16, new_cluster: u64) -> Result<Folder, Failure> {
+    pub(super) fn examine(
+        dir: &Path,
+        nodes: u16,
+        port: u16,
+        new_cluster: u64,
+    ) -> Result<Folder, Failure> {
         let dir = std::path::absolute(dir).map_err(|error| unusable(dir, &error))?;
         if dir.to_str().is_none() {
             let what = format!("cannot use `{}`: its name is not UTF-8", dir.display());
             return Err(Failure::new(Exit::Usage, what).next("Give another folder with --dir."));
         }
-        let mark = Mark { format: FORMAT, cluster: new_cluster, nodes };
+        let mark = Mark { format: FORMAT, cluster: new_cluster, nodes, port };
         if is_missing_or_empty(&dir)? {
             return Ok(Folder { dir, mark, lock: None });
         }
@@ -58,6 +65,11 @@ impl Folder {
         if found.nodes != nodes {
             let what = format!("`{}` holds a cluster of {} nodes", dir.display(), found.nodes);
             let next = format!("Start it with --nodes {}, or give another --dir.", found.nodes);
+            return Err(Failure::new(Exit::Usage, what).next(next));
+        }
+        if found.port != port {
+            let what = format!("`{}` holds a cluster on port {}", dir.display(), found.port);
+            let next = format!("Start it with --port {}, or give another --dir.", found.port);
             return Err(Failure::new(Exit::Usage, what).next(next));
         }
         let folder = Folder { dir, mark: found, lock: Some(lock) };
