@@ -117,8 +117,8 @@ impl Node {
     /// Answers a node with an empty disk: is its name known, and if it asks for it, make room for it.
     pub(crate) fn answer_join(self: &Rc<Node>, join: &Join) -> JoinReply {
         let met = self.met.borrow().iter().any(|(name, _)| *name == join.name);
-        if join.node != 0 && met {
-            self.make_room(join);
+        if join.node != 0 {
+            self.make_room(join); // Somebody has met its old life, if not this node.
         }
         let map = self.map.borrow();
         JoinReply {
