@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use evenkeel_core::consensus::ReplicaId;
+
 use crate::entry::SessionStamp;
 
 /// This node's session with one group.
@@ -11,6 +13,8 @@ pub(crate) struct Origin {
     pub(crate) session: Option<u64>,
     /// Somebody is opening one.
     pub(crate) opening: bool,
+    /// Who led the group when this node last asked; for groups it has no vote in.
+    pub(crate) leader: Option<ReplicaId>,
     next: u64,
     outstanding: BTreeSet<(u64, u64)>,
 }

@@ -331,7 +331,8 @@ impl Node {
     ) -> Reply {
         let limit = self.config.request_timeout.as_micros() as u64;
         let deadline = runtime::clock::monotonic_us() + limit;
-        let mut errand = Errand { request, tried: false, hint: None, tries: 0 };
+        let hint = self.origins.borrow()[request.group as usize].leader;
+        let mut errand = Errand { request, tried: false, hint, tries: 0 };
         let mut first = first;
         let reply = loop {
             if deadline <= runtime::clock::monotonic_us() {
@@ -405,6 +406,8 @@ impl Node {
         }
         count(&self.metrics.forwarded);
         let answer = self.forward(leader, &errand.request, deadline).await;
+        let led = matches!(answer, Answer::Reply(_)).then_some(leader);
+        self.origins.borrow_mut()[errand.request.group as usize].leader = led;
         // Whoever says that it does not lead, or does not know the session, has done nothing.
         let untouched = matches!(answer, Answer::NotHere(NotHere::Leader(_) | NotHere::NoSession));
         errand.tried |= !untouched;

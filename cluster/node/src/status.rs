@@ -133,8 +133,14 @@ impl Node {
     pub(crate) fn somebody_of(self: &Rc<Node>, number: u32, tries: usize) -> Option<ReplicaId> {
         let map = self.map.borrow();
         let voters = &map.shards().get(number as usize - 1)?.voters.voters;
-        let others: Vec<ReplicaId> =
+        let mut others: Vec<ReplicaId> =
             voters.iter().filter(|voter| !self.is_self(**voter)).copied().collect();
+        let silent = |voter: &ReplicaId| {
+            map.node(*voter).is_none_or(|node| !self.peers.is_connected(&node.name))
+        };
+        if !others.iter().all(silent) {
+            others.retain(|voter| !silent(voter));
+        }
         others.get(tries % others.len().max(1)).copied()
     }
 
