@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use evenkeel_gateway::limits::Limits;
 use evenkeel_node::config::{NODE_COUNT_MAX, SHARD_COUNT_MAX};
 use serde::Deserialize;
 use serde_yaml_ng::Value;
@@ -201,6 +202,23 @@ impl Config {
             let ByteSize(bytes) = keyspace.memory_max;
             ensure(MEMORY_SIZE_MIN <= bytes, || {
                 format!("`keyspaces.{name}.memory_max` is {bytes} bytes, must be at least 1 MiB")
+            })?;
+        }
+        self.check_limits()
+    }
+
+    /// What a client may send must fit into what nodes send each other, so these only go down.
+    fn check_limits(&self) -> Result<(), ConfigError> {
+        let highest = Limits::default();
+        let limits = &self.limits;
+        let bounds = [
+            ("argument_count_max", limits.argument_count_max, highest.argument_count_max),
+            ("bulk_max", limits.bulk_max.in_memory(), highest.bulk_size_max),
+            ("query_max", limits.query_max.in_memory(), highest.query_size_max),
+        ];
+        for (name, value, value_max) in bounds {
+            ensure((1..=value_max).contains(&value), || {
+                format!("`limits.{name}` is {value}, must be 1 to {value_max}")
             })?;
         }
         Ok(())

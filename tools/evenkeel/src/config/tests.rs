@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use evenkeel_gateway::limits::Limits;
 use evenkeel_node::config::SHARD_COUNT_DEFAULT;
 
 use super::{ByteSize, Config, DEFAULT_TEXT, Mode, Override, keys};
@@ -34,6 +35,12 @@ fn the_printed_default_file_is_the_defaults() {
     assert_eq!(printed, load("", &[]).unwrap());
     assert_eq!(printed, Config::load(None, &[]).unwrap());
     assert_eq!(printed.cluster.shards, SHARD_COUNT_DEFAULT);
+    let (limits, highest) = (&printed.limits, Limits::default());
+    assert_eq!(limits.connection_count_max, highest.connection_count_max);
+    assert_eq!(limits.argument_count_max, highest.argument_count_max);
+    assert_eq!(limits.bulk_max.in_memory(), highest.bulk_size_max);
+    assert_eq!(limits.query_max.in_memory(), highest.query_size_max);
+    assert_eq!(limits.output_max.in_memory(), highest.output_size_max);
     assert_eq!(client_of(&printed), printed.listen.resp);
 }
 
@@ -119,6 +126,11 @@ fn a_wrong_value_is_refused_by_name() {
 #[test]
 fn contradictions_are_refused() {
     check_refused("cluster: { shards: 0 }", &[], "`cluster.shards` is 0, must be 1 to 4096");
+    check_refused(
+        "limits: { bulk_max: 9 MiB }",
+        &[],
+        "`limits.bulk_max` is 9437184, must be 1 to 8388608",
+    );
     check_refused("cluster: { id: 0 }", &[], "`cluster.id` is 0, must be at least 1");
     let two = r#"
 cluster:
