@@ -20,9 +20,6 @@ evenkeel-sim scenarios";
 /// The bug that is none of the product's: the oracle's own test.
 const CANARY: &str = "canary";
 
-/// How often the record keeps a checkpoint, in virtual milliseconds.
-const CHECKPOINT_MS: u64 = 10;
-
 /// What the panic hook found out, for the main thread.
 static EVIDENCE: Mutex<Option<Failure>> = Mutex::new(None);
 
@@ -94,10 +91,7 @@ fn parse(arguments: &[String]) -> Result<Options, String> {
             }
             "--story" => options.telling.story = true,
             "--log" => options.log = true,
-            "--record" => {
-                options.record = Some(value()?.clone());
-                options.telling.checkpoints_ms = Some(CHECKPOINT_MS);
-            }
+            "--record" => options.record = Some(value()?.clone()),
             "--until" => options.telling.until_ms = Some(number(value()?)?),
             _ => return Err(format!("no option is `{argument}`")),
         }

@@ -72,6 +72,17 @@ pub enum Fault {
     PauseLeader { lasts: Duration },
     /// Is asked to end, politely, and starts again.
     Terminate { node: NodeIndex, down: Duration },
+    /// Whoever leads the first shard is asked to end.
+    TerminateLeader { down: Duration },
+    /// The leader is cut off from all but one follower, and that one is restarted again and again:
+    /// it must remember the lease that it granted.
+    LeaseTrap { restart_every: Duration, lasts: Duration },
+    /// Whoever leads is cut off for this long, then the next, and so on.
+    LeaderChurn { each: Duration, lasts: Duration },
+    /// The leader hears nothing for this long; what was sent meanwhile arrives late.
+    DeafLeader { lasts: Duration },
+    /// One node loses power again and again.
+    PowerStorm { node: NodeIndex, every: Duration, lasts: Duration },
     /// Loses its disk, and comes back with an empty one.
     Wipe { node: NodeIndex, down: Duration },
     /// The network falls apart.
@@ -112,6 +123,11 @@ impl Fault {
             Fault::Pause { .. } => "pause",
             Fault::PauseLeader { .. } => "pause-leader",
             Fault::Terminate { .. } => "terminate",
+            Fault::TerminateLeader { .. } => "terminate-leader",
+            Fault::LeaseTrap { .. } => "lease-trap",
+            Fault::LeaderChurn { .. } => "leader-churn",
+            Fault::DeafLeader { .. } => "deaf-leader",
+            Fault::PowerStorm { .. } => "power-storm",
             Fault::Wipe { .. } => "wipe",
             Fault::Partition { cut: Cut::Halves(_), .. } => "partition",
             Fault::Partition { cut: Cut::Mute(_) | Cut::Deaf(_), .. } => "one-way",
@@ -201,9 +217,28 @@ impl fmt::Display for Fault {
 }
 
 impl Fault {
-    /// Those of clocks and disks.
+    /// Those that come in series, and those of clocks and disks.
     fn write_local(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Fault::TerminateLeader { down } => {
+                write!(formatter, "SIGTERM to the leader, down for {down:?}")
+            }
+            Fault::LeaseTrap { restart_every, lasts } => write!(
+                formatter,
+                "the leader keeps one follower, which restarts every {restart_every:?}, for {lasts:?}"
+            ),
+            Fault::LeaderChurn { each, lasts } => {
+                write!(
+                    formatter,
+                    "one leader after the other is cut off for {each:?}, for {lasts:?}"
+                )
+            }
+            Fault::DeafLeader { lasts } => {
+                write!(formatter, "what is sent to the leader is held up for {lasts:?}")
+            }
+            Fault::PowerStorm { node, every, lasts } => {
+                write!(formatter, "{} loses power every {every:?} for {lasts:?}", node_name(*node))
+            }
             Fault::ClockJump { node, by_ms } => {
                 write!(formatter, "wall clock of {} jumps by {by_ms} ms", node_name(*node))
             }

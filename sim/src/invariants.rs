@@ -3,7 +3,7 @@
 //! **Invariant.** Each claim is checked at the moment at which it could first be broken, so a failing
 //! run stops at the cause and not at the symptom that a client sees later.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use evenkeel_core::consensus::{Ballot, Configuration, ReplicaId, Role, Slot};
@@ -37,7 +37,7 @@ struct Shard {
     /// The digest of what was chosen.
     chosen: BTreeMap<Slot, u64>,
     /// What each replica last accepted durably, above what is chosen for long.
-    accepted: BTreeMap<Slot, BTreeMap<ReplicaId, u64>>,
+    accepted: BTreeMap<Slot, BTreeMap<ReplicaId, (Ballot, u64)>>,
     /// The state after applying a slot.
     states: BTreeMap<Slot, u64>,
     replicas: BTreeMap<ReplicaId, Replica>,
@@ -128,6 +128,15 @@ impl Invariants {
         let shard = self.shards.get(&shard)?;
         let (_, (replica, _)) = shard.leaders.last_key_value()?;
         shard.replicas.get(replica).map(|replica| replica.node)
+    }
+
+    /// For each shard, who led in its highest ballot, and that ballot.
+    pub fn leaderships(&self) -> BTreeMap<u32, (NodeIndex, Ballot)> {
+        let of_shard = |(number, shard): (&u32, &Shard)| {
+            let (ballot, (replica, _)) = shard.leaders.last_key_value()?;
+            Some((*number, (shard.replicas.get(replica)?.node, *ballot)))
+        };
+        self.shards.iter().filter_map(of_shard).collect()
     }
 
     /// How many elections there were.
@@ -242,7 +251,25 @@ impl Shard {
             let claim = format!("replica {} leads in {ballot:?} again after a restart", id.0);
             return broken("ballot-used-once", claim);
         }
-        Ok(())
+        self.check_promises(id, ballot)
+    }
+
+    /// Whoever leads was promised so by a majority of disks.
+    fn check_promises(&self, id: ReplicaId, ballot: Ballot) -> Result<(), Broken> {
+        let has = |voter: &&ReplicaId| {
+            self.replicas.get(voter).is_some_and(|replica| ballot <= replica.promised)
+        };
+        let is_quorum = |voters: &Configuration| {
+            voters.voters.iter().filter(has).count() * 2 > voters.voters.len()
+        };
+        if self.configurations.is_empty() || self.configurations.iter().rev().take(2).any(is_quorum)
+        {
+            return Ok(());
+        }
+        let promised: Vec<_> =
+            self.replicas.iter().map(|(id, replica)| (id.0, replica.promised)).collect();
+        let claim = format!("replica {} leads in {ballot:?}; on disks are {promised:?}", id.0);
+        broken("leads-by-a-quorum-of-disks", claim)
     }
 
     fn promise(&mut self, id: ReplicaId, ballot: Ballot) -> Result<(), Broken> {
@@ -272,7 +299,7 @@ impl Shard {
             );
             return broken("promises-are-kept", claim);
         }
-        self.accepted.entry(slot).or_default().insert(id, digest);
+        self.accepted.entry(slot).or_default().insert(id, (ballot, digest));
         Ok(())
     }
 
@@ -297,31 +324,37 @@ impl Shard {
         Ok(())
     }
 
-    /// Whoever is the first to believe a slot chosen must be right: a majority of disks has it, of
-    /// the voters in force or, for slots from before the last change, of those before.
+    /// Whoever is the first to believe a slot chosen must be right: a majority of disks has accepted it
+    /// in one ballot, of the voters in force or, for slots from before the last change, those before.
     fn check_quorum(&self, id: ReplicaId, slot: Slot, digest: u64) -> Result<(), Broken> {
         let accepted = self.accepted.get(&slot);
-        let has = |voter: &&ReplicaId| {
-            let accepted = accepted.and_then(|accepted| accepted.get(voter)) == Some(&digest);
-            let may_have = |replica: &Replica| slot <= replica.applied.max(replica.unreported);
-            accepted || self.replicas.get(voter).is_some_and(may_have)
+        let ballots: BTreeSet<Ballot> =
+            accepted.iter().flat_map(|votes| votes.values()).map(|vote| vote.0).collect();
+        let is_quorum = |voters: &Configuration| {
+            ballots.iter().any(|ballot| {
+                let has = |voter: &&ReplicaId| {
+                    let vote = accepted.and_then(|accepted| accepted.get(voter));
+                    vote == Some(&(*ballot, digest)) || self.may_have(**voter, slot)
+                };
+                voters.voters.iter().filter(has).count() * 2 > voters.voters.len()
+            })
         };
-        let count = |voters: &Configuration| voters.voters.iter().filter(has).count();
-        let is_quorum = |voters: &Configuration| count(voters) * 2 > voters.voters.len();
-        let recent = self.configurations.iter().rev().take(2);
-        if self.configurations.is_empty() || recent.clone().any(is_quorum) {
+        if self.configurations.is_empty() || self.configurations.iter().rev().take(2).any(is_quorum)
+        {
             return Ok(());
         }
-        let counts: Vec<String> = recent
-            .map(|voters| format!("{} of {} disks", count(voters), voters.voters.len()))
-            .collect();
         let claim = format!(
-            "replica {} believes slot {} chosen, which is on {}",
-            id.0,
-            slot.0,
-            counts.join(", or ")
+            "replica {} believes slot {} chosen as {digest:016x}; on disks are {:?}",
+            id.0, slot.0, accepted
         );
         broken("chosen-on-a-quorum-of-disks", claim)
+    }
+
+    /// Whether a replica may have more than it has reported: from a snapshot, or unreported when it
+    /// died.
+    fn may_have(&self, id: ReplicaId, slot: Slot) -> bool {
+        let upto = |replica: &Replica| replica.applied.max(replica.unreported);
+        self.replicas.get(&id).is_some_and(|replica| slot <= upto(replica))
     }
 
     fn apply(&mut self, id: ReplicaId, slot: Slot, state: u64) -> Result<(), Broken> {

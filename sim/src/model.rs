@@ -109,10 +109,14 @@ impl Model for Keys {
             match action {
                 Action::Get | Action::Increment(_) => (),
                 Action::Delete => names.provided.push(format!("{key}=")),
-                Action::Set(value)
-                | Action::SetIfAbsent(value)
-                | Action::CompareAndSet(_, value)
-                | Action::Append(value) => names.provided.extend(tokens(*key, value)),
+                Action::CompareAndSet(expected, value) => {
+                    names.provided.extend(tokens(*key, value));
+                    let seen = expected.as_deref().unwrap_or_default();
+                    names.shown.extend(tokens(*key, seen));
+                }
+                Action::Set(value) | Action::SetIfAbsent(value) | Action::Append(value) => {
+                    names.provided.extend(tokens(*key, value));
+                }
             }
         }
         for ((key, _), answer) in input.iter().zip(output.into_iter().flatten()) {

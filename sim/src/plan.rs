@@ -87,10 +87,14 @@ pub struct Knobs {
     pub segment_size: u64,
     /// Memory for values; little of it means reads from the log.
     pub memory_bytes: u64,
-    /// Applied entries kept in memory; few mean snapshots for whoever was away.
-    pub retained_count_max: u64,
     /// Clients give up after this.
     pub client_timeout: Duration,
+    /// Nodes give up after this, and say that the outcome is unknown.
+    pub request_timeout: Duration,
+    /// Bytes added to values; large ones fill the log, so that whoever was away needs a snapshot.
+    pub padding: usize,
+    /// All disks take so many times as long.
+    pub disk_slowness: u32,
     /// The plain kind of link.
     pub link: LinkWeather,
 }
@@ -195,16 +199,19 @@ fn any_drift(random: &mut Random, bound_ppm: u32) -> i32 {
 fn knobs(random: &mut Random) -> Knobs {
     let ms = 1_000;
     let tail = random.chance_ppm(300_000);
+    let client_timeout = Duration::from_millis(*random.pick(&[500, 2_000, 5_000]));
     Knobs {
         shard_count: *random.pick(&[1, 2, 4, 8]),
         heartbeat_us: *random.pick(&[20 * ms, 50 * ms, 50 * ms, 100 * ms]),
         drift_ppm: *random.pick(&[500, 500, 10_000, 50_000]),
         segment_size: *random.pick(&[1 << 20, 1 << 20, 4 << 20]),
         memory_bytes: *random.pick(&[4 << 10, 64 << 10, 16 << 20]),
-        retained_count_max: *random.pick(&[4, 64, 4_096]),
-        client_timeout: Duration::from_millis(*random.pick(&[500, 2_000, 5_000])),
+        client_timeout,
+        request_timeout: client_timeout.mul_f64(*random.pick(&[0.2, 0.5, 1.0])),
+        padding: *random.pick(&[0, 0, 0, 6_000, 20_000]),
+        disk_slowness: *random.pick(&[1, 1, 1, 8, 40]),
         link: LinkWeather {
-            latency_us: *random.pick(&[50, 200, 1_000, 5_000]),
+            latency_us: *random.pick(&[50, 200, 200, 1_000, 5_000, 15_000]),
             tail_ppm: if tail { 20_000 } else { 0 },
             tail_us: if tail { 20_000 } else { 0 },
             fragment_ppm: *random.pick(&[0, 10_000, 200_000]),
@@ -224,6 +231,11 @@ enum Family {
     Pauses,
     LeaderPauses,
     Terminations,
+    LeaderTerminations,
+    LeaseTraps,
+    LeaderChurn,
+    DeafLeaders,
+    PowerStorms,
     Wipes,
     Halves,
     OneWay,
@@ -250,6 +262,11 @@ const SWARM: &[Family] = &[
     Family::Pauses,
     Family::LeaderPauses,
     Family::Terminations,
+    Family::LeaderTerminations,
+    Family::LeaseTraps,
+    Family::LeaderChurn,
+    Family::DeafLeaders,
+    Family::PowerStorms,
     Family::Wipes,
     Family::Halves,
     Family::OneWay,
@@ -285,9 +302,16 @@ fn families(plan: &Plan, random: &mut Random) -> Vec<Family> {
             Family::Bridges,
             Family::Pairs,
             Family::LeaderIsolation,
+            Family::LeaseTraps,
+            Family::DeafLeaders,
         ],
-        Scenario::LeaderKill => vec![Family::LeaderKills, Family::LeaderPauses],
-        Scenario::PowerCutAll => vec![Family::KillAll],
+        Scenario::LeaderKill => vec![
+            Family::LeaderKills,
+            Family::LeaderPauses,
+            Family::LeaderTerminations,
+            Family::LeaderChurn,
+        ],
+        Scenario::PowerCutAll => vec![Family::KillAll, Family::PowerStorms],
         Scenario::ClockJump => {
             vec![Family::ClockJumps, Family::ClockDrifts, Family::ClockFreezes, Family::Pauses]
         }
@@ -302,7 +326,14 @@ fn is_survivable(plan: &Plan, family: Family) -> bool {
     let needs_copies = matches!(family, Family::Wipes | Family::Rots | Family::DiskErrors);
     let needs_peers = matches!(
         family,
-        Family::Halves | Family::OneWay | Family::Bridges | Family::Pairs | Family::LeaderIsolation
+        Family::Halves
+            | Family::OneWay
+            | Family::Bridges
+            | Family::Pairs
+            | Family::LeaderIsolation
+            | Family::LeaseTraps
+            | Family::LeaderChurn
+            | Family::DeafLeaders
     );
     plan.node_count > 1 || !(needs_copies || needs_peers)
 }
@@ -311,7 +342,12 @@ fn schedule(plan: &Plan, family: Family, random: &Random, faults: &mut Vec<Plann
     let mut random = random.child(&format!("{family:?}"));
     let count = match family {
         Family::Wipes | Family::KillAll => random.between(1, 2),
-        _ => random.between(1, 6),
+        Family::LeaderChurn | Family::LeaseTraps | Family::PowerStorms => random.between(1, 3),
+        // Some seeds are stormy in one way, others just windy.
+        _ => match random.below(4) {
+            0 => random.between(6, 20),
+            _ => random.between(1, 6),
+        },
     };
     for _ in 0..count {
         let at = Duration::from_millis(random.below(plan.duration.as_millis() as u64));
@@ -340,6 +376,7 @@ fn draw(plan: &Plan, family: Family, random: &mut Random) -> Fault {
         Family::Pauses => Fault::Pause { node, lasts },
         Family::LeaderPauses => Fault::PauseLeader { lasts: millis(random, 50, 1_500) },
         Family::Terminations => Fault::Terminate { node, down },
+        Family::LeaderTerminations => Fault::TerminateLeader { down },
         Family::Wipes => Fault::Wipe { node: plan.victim, down },
         Family::Halves => {
             let mut order: Vec<NodeIndex> = (0..plan.node_count).collect();
@@ -363,8 +400,28 @@ fn draw(plan: &Plan, family: Family, random: &mut Random) -> Fault {
             let right = random.below(plan.node_count as u64) as usize;
             Fault::Reset { left: node, right }
         }
-        other => draw_local(plan, other, node, lasts, random),
+        other => draw_series(plan, other, node, random)
+            .unwrap_or_else(|| draw_local(plan, other, node, lasts, random)),
     }
+}
+
+/// What only a series of faults brings about, in times that suit the heartbeat.
+fn draw_series(plan: &Plan, family: Family, node: NodeIndex, random: &mut Random) -> Option<Fault> {
+    let mut beats = |least: u64, most: u64| {
+        Duration::from_micros(plan.knobs.heartbeat_us * random.between(least, most) / 4)
+    };
+    let fault = match family {
+        Family::LeaseTraps => {
+            Fault::LeaseTrap { restart_every: beats(1, 24), lasts: beats(40, 160) }
+        }
+        Family::LeaderChurn => Fault::LeaderChurn { each: beats(12, 80), lasts: beats(80, 400) },
+        Family::DeafLeaders => Fault::DeafLeader { lasts: beats(8, 60) },
+        Family::PowerStorms => {
+            Fault::PowerStorm { node, every: beats(1, 60), lasts: beats(80, 300) }
+        }
+        _ => return None,
+    };
+    Some(fault)
 }
 
 /// Clocks and disks.

@@ -3,6 +3,11 @@
 
 use std::fmt;
 
+/// The last lines of each part are enough.
+const LINE_COUNT_MAX: usize = 64;
+/// And as much of each line.
+const CHARACTER_COUNT_MAX: usize = 200;
+
 /// A run that broke a promise.
 #[derive(Debug, Clone, Default)]
 pub struct Failure {
@@ -49,7 +54,22 @@ fn section(formatter: &mut fmt::Formatter<'_>, name: &str, lines: &[String]) -> 
         return Ok(());
     }
     writeln!(formatter, "\n  {name}")?;
-    lines.iter().try_for_each(|line| writeln!(formatter, "    {line}"))
+    let skipped = lines.len().saturating_sub(LINE_COUNT_MAX);
+    if skipped > 0 {
+        writeln!(formatter, "    ... and {skipped} before")?;
+    }
+    lines[skipped..].iter().try_for_each(|line| writeln!(formatter, "    {}", shortened(line)))
+}
+
+/// Long values are padding: what matters of them is how they begin and end.
+fn shortened(line: &str) -> String {
+    let squeezed = |mut text: String, character: char| {
+        if !(character == '_' && text.ends_with('_')) {
+            text.push(character);
+        }
+        text
+    };
+    line.chars().fold(String::new(), squeezed).chars().take(CHARACTER_COUNT_MAX).collect()
 }
 
 /// What a run did, for its one line.

@@ -49,19 +49,21 @@ pub type Command = Vec<Vec<u8>>;
 pub struct Workload {
     random: Random,
     client: u32,
+    padding: usize,
     count: u64,
 }
 
 impl Workload {
-    /// With a stream of its own.
-    pub fn new(random: Random, client: u32) -> Workload {
-        Workload { random, client, count: 0 }
+    /// With a stream of its own; every fourth value gets so many bytes more.
+    pub fn new(random: Random, client: u32, padding: usize) -> Workload {
+        Workload { random, client, padding, count: 0 }
     }
 
     /// A value that nobody else writes.
     pub fn value(&mut self) -> Value {
         self.count += 1;
-        format!("c{}n{}.", self.client, self.count).into()
+        let padding = if self.count.is_multiple_of(4) { self.padding } else { 0 };
+        format!("c{}n{}{:_<padding$}.", self.client, self.count, "").into()
     }
 
     /// The next request to an object of this kind.

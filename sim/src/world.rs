@@ -95,8 +95,6 @@ pub struct Telling {
     pub canary: bool,
     /// Print what happens as it happens.
     pub story: bool,
-    /// Keep a checkpoint of the hash for each so many milliseconds of virtual time.
-    pub checkpoints_ms: Option<u64>,
     /// End the run at this moment, in milliseconds of virtual time.
     pub until_ms: Option<u64>,
 }
@@ -108,7 +106,7 @@ pub struct Report {
     pub summary: Summary,
     /// What broke, if something did.
     pub failure: Option<Failure>,
-    /// Virtual milliseconds, events so far and hash, as `Telling::checkpoints_ms` asked.
+    /// Virtual milliseconds, events so far and their hash, at regular moments.
     pub checkpoints: Vec<String>,
 }
 
@@ -116,10 +114,9 @@ pub struct Report {
 pub async fn live(plan: Plan, telling: Telling) -> Report {
     let world = begin(plan, telling);
     hosts::start_all(&world);
+    // Kept whether anybody reads them or not: looking must not change the run.
     let checkpoints = Rc::new(RefCell::new(Vec::new()));
-    if let Some(every_ms) = telling.checkpoints_ms {
-        drop(runtime::spawn(keep_checkpoints(Rc::clone(&checkpoints), every_ms)));
-    }
+    drop(runtime::spawn(keep_checkpoints(Rc::clone(&checkpoints))));
     let course = async {
         match telling.until_ms {
             None => course(&world).await,
@@ -195,9 +192,10 @@ async fn broken(world: &Rc<World>) {
     }
 }
 
-async fn keep_checkpoints(checkpoints: Rc<RefCell<Vec<String>>>, every_ms: u64) {
+async fn keep_checkpoints(checkpoints: Rc<RefCell<Vec<String>>>) {
+    const INTERVAL: Duration = Duration::from_millis(10);
     loop {
-        simulated::sleep_true(Duration::from_millis(every_ms)).await;
+        simulated::sleep_true(INTERVAL).await;
         let now_ms = simulated::now_ns() / 1_000_000;
         let (count, hash) = (simulated::record::event_count(), simulated::record::hash());
         checkpoints.borrow_mut().push(format!("{now_ms} {count} {hash:032x}"));

@@ -86,7 +86,7 @@ pub enum Rot {
     Flip,
     /// One sector reads as zeros.
     Zero,
-    /// One sector holds what belongs to another one of the same area.
+    /// A whole block holds what belongs to another one of the same area.
     Misdirect,
 }
 
@@ -329,18 +329,20 @@ impl Platter {
             return None;
         }
         let (area, block) = *random.pick(&written);
-        let sector = random.below((BLOCK_SIZE / SECTOR_SIZE) as u64) as usize * SECTOR_SIZE;
-        let (_, other) = *random.pick(&written);
         let ground = self.areas.get_mut(&area).expect("it was just listed");
-        let stray = ground.durable.get(&other).map(|bytes| bytes[sector..][..SECTOR_SIZE].to_vec());
+        if rot == Rot::Misdirect {
+            let blocks: Vec<u64> = ground.durable.keys().copied().collect();
+            let stray = ground.durable[random.pick(&blocks)].clone();
+            ground.durable.insert(block, stray);
+            return Some((area, block * BLOCK_SIZE as u64));
+        }
+        let sector = random.below((BLOCK_SIZE / SECTOR_SIZE) as u64) as usize * SECTOR_SIZE;
         let bytes = ground.durable.get_mut(&block).expect("it was just listed");
         let target = &mut bytes[sector..][..SECTOR_SIZE];
-        match (rot, stray) {
-            (Rot::Zero, _) => target.fill(0),
-            (Rot::Misdirect, Some(stray)) => target.copy_from_slice(&stray),
-            (Rot::Flip | Rot::Misdirect, _) => {
-                target[random.below(SECTOR_SIZE as u64) as usize] ^= 1 << random.below(8);
-            }
+        if rot == Rot::Zero {
+            target.fill(0);
+        } else {
+            target[random.below(SECTOR_SIZE as u64) as usize] ^= 1 << random.below(8);
         }
         Some((area, block * BLOCK_SIZE as u64 + sector as u64))
     }

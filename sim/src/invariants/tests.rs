@@ -15,6 +15,10 @@ fn leads(round: u64, replica: u64) -> Fact {
     Fact::Role { role: Role::Leader, ballot: ballot(round, replica) }
 }
 
+fn promises(replica: u64) -> (u64, Fact) {
+    (replica, Fact::PromiseDurable(ballot(2, 2)))
+}
+
 fn accepts(slot: u64, round: u64, digest: u64) -> Fact {
     Fact::AcceptDurable { slot: Slot(slot), ballot: ballot(round, 1), digest }
 }
@@ -44,6 +48,7 @@ fn first_broken(facts: Vec<(u64, Fact)>) -> Option<&'static str> {
 /// One slot, chosen and applied everywhere, in ballot 1 of replica 1.
 fn one_write() -> Vec<(u64, Fact)> {
     let mut facts: Vec<_> = (1..=3).map(|replica| (replica, voters())).collect();
+    facts.extend([1, 3].map(|replica| (replica, Fact::PromiseDurable(ballot(1, 1)))));
     facts.push((1, leads(1, 1)));
     facts.extend([(1, accepts(1, 1, 7)), (2, accepts(1, 1, 7)), (1, chosen(1, 7))]);
     facts.extend([(1, applied(1, 70)), (1, Fact::LeaseServed { ballot: ballot(1, 1) })]);
@@ -89,7 +94,12 @@ fn each_invariant_notices_its_breach() {
             vec![(2, Fact::PromiseDurable(ballot(5, 3))), (2, restarted(0, 0, 4))],
         ),
         ("promises-are-kept", vec![(2, Fact::PromiseDurable(ballot(5, 3))), (2, accepts(2, 4, 9))]),
+        ("leads-by-a-quorum-of-disks", vec![(2, leads(2, 2))]),
         ("chosen-stays-chosen", vec![(3, chosen(1, 9))]),
+        (
+            "chosen-on-a-quorum-of-disks",
+            vec![(1, accepts(2, 1, 9)), (2, accepts(2, 2, 9)), (1, chosen(2, 9))],
+        ),
         ("chosen-on-a-quorum-of-disks", vec![(1, accepts(2, 1, 9)), (1, chosen(2, 9))]),
         (
             "chosen-on-a-quorum-of-disks",
@@ -101,7 +111,12 @@ fn each_invariant_notices_its_breach() {
         ("same-slot-same-state", vec![(3, restarted(1, 71, 1))]),
         (
             "one-lease-at-a-time",
-            vec![(2, leads(2, 2)), (1, Fact::LeaseServed { ballot: ballot(1, 1) })],
+            vec![
+                promises(2),
+                promises(3),
+                (2, leads(2, 2)),
+                (1, Fact::LeaseServed { ballot: ballot(1, 1) }),
+            ],
         ),
     ];
     for (invariant, facts) in cases {

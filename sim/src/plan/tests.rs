@@ -32,7 +32,7 @@ fn the_swarm_reaches_every_fault() {
             *counts.entry(family).or_default() += 1;
         }
     }
-    assert!(counts.len() >= 23, "{counts:?}");
+    assert!(counts.len() >= 28, "{counts:?}");
     assert!(counts.values().all(|&count| (20..400).contains(&count)), "{counts:?}");
     assert!(quiet >= 16, "{quiet} seeds without faults");
 }

@@ -64,7 +64,7 @@ fn replies_become_outcomes() {
 fn values_are_written_once() {
     let mut seen = BTreeSet::new();
     for client in 0..3 {
-        let mut workload = Workload::new(Random::new(1, "clients"), client);
+        let mut workload = Workload::new(Random::new(1, "clients"), client, 10);
         let kinds = [ObjectKind::Register, ObjectKind::Counter, ObjectKind::Text];
         for kind in kinds.iter().cycle().take(1_000) {
             for (_, action) in workload.request(*kind).steps {

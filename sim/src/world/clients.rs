@@ -27,7 +27,7 @@ async fn live(number: u32) {
     let random = Random::new(world.plan.seed, &format!("client {number}"));
     let mut client = Client {
         number,
-        workload: Workload::new(random.child("requests"), number),
+        workload: Workload::new(random.child("requests"), number, world.plan.knobs.padding),
         random: random.child("habits"),
         session: None,
     };

@@ -43,6 +43,9 @@ pub(super) async fn finish(world: &Rc<World>) {
         return;
     }
     world.note("the cluster has converged");
+    if world.plan.node_count > 1 {
+        rejoin_quietly(world).await;
+    }
     if answered < ANSWERS_MIN && world.plan.faults.is_empty() {
         let claim = format!("{answered} answers without any fault: no useful work was done");
         world.fail("work", claim, Vec::new());
@@ -79,7 +82,7 @@ async fn serve(world: &Rc<World>) {
 async fn visit(node: usize, number: u32) {
     let world = world();
     let random = Random::new(world.plan.seed, &format!("visitor {node}"));
-    let mut workload = Workload::new(random, number);
+    let mut workload = Workload::new(random, number, 0);
     let limit = Duration::from_secs(2);
     let mut session = None;
     for object in 0..world.plan.objects.len() {
@@ -106,6 +109,30 @@ async fn visit(node: usize, number: u32) {
                 }
                 runtime::sleep(Duration::from_millis(100)).await;
             }
+        }
+    }
+}
+
+/// A node that was cut off for a while comes back, and deposes nobody: those who led without it
+/// still lead, in the same ballots. (It cannot win; without a pre-vote it would raise its ballot.)
+async fn rejoin_quietly(world: &Rc<World>) {
+    let beats = |count: u64| Duration::from_micros(world.plan.knobs.heartbeat_us * count);
+    simulated::sleep_true(beats(30)).await;
+    let away = world.plan.victim;
+    let before = world.invariants.borrow().leaderships();
+    world.note(&format!("{} is cut off once more", super::host_name(away)));
+    injector::cut_off(world, away, beats(60)).await;
+    simulated::sleep_true(beats(60) + Duration::from_secs(2)).await;
+    let after = world.invariants.borrow().leaderships();
+    for (shard, (leader, ballot)) in before {
+        if leader != away && after.get(&shard) != Some(&(leader, ballot)) {
+            let claim = format!(
+                "group {shard}: {} led in {ballot:?} and was deposed by {}, which had been cut off",
+                super::host_name(leader),
+                super::host_name(away),
+            );
+            world.fail("disruption", claim, Vec::new());
+            return;
         }
     }
 }

@@ -15,6 +15,7 @@ use evenkeel_runtime::simulated::record::record;
 use evenkeel_runtime::simulated::{self, clocks, network};
 
 use super::{PEER_PORT, World, address, world};
+use crate::disk::Weather;
 use crate::disk::platter::Tearing;
 use crate::fault::{LinkWeather, NodeIndex, node_name};
 
@@ -37,6 +38,7 @@ pub(super) fn start_all(world: &Rc<World>) {
             clocks::set_offset_ms(id, offset_ms);
             clocks::set_drift_ppm(id, drift_ppm);
         }
+        host.drive.set_weather(plain_disk(world));
         host.drive.listen(Box::new(move |what, area, works| {
             record("disk", id, || format!("{what} {area:?} {works}"));
         }));
@@ -61,6 +63,11 @@ pub(super) fn link(weather: &LinkWeather) -> network::Link {
         bytes_per_second: weather.bytes_per_second,
         ..plain
     }
+}
+
+/// What disks are like while nothing befalls them.
+pub(super) fn plain_disk(world: &World) -> Weather {
+    Weather { slowness: world.plan.knobs.disk_slowness, ..Weather::default() }
 }
 
 /// One life of a node, as a process would live it.
@@ -135,7 +142,7 @@ fn config(world: &World, index: NodeIndex) -> NodeConfig {
             segment_size: knobs.segment_size,
             ..evenkeel_engine::Options::default()
         },
-        request_timeout: knobs.client_timeout,
+        request_timeout: knobs.request_timeout,
     }
 }
 

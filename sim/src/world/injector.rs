@@ -7,7 +7,7 @@ use evenkeel_runtime as runtime;
 use evenkeel_runtime::simulated::{self, Kill, NodeId, clocks, network};
 
 use super::World;
-use super::hosts::{hold, link, replace_disk};
+use super::hosts::{hold, link, plain_disk, replace_disk};
 use crate::disk::Weather;
 use crate::disk::platter::Tearing;
 use crate::fault::{Cut, Death, Fault, NodeIndex};
@@ -63,7 +63,54 @@ async fn strike(world: &Rc<World>, fault: Fault) {
         Fault::Reset { left, right } => {
             network::reset(world.id(left), world.id(right));
         }
+        Fault::TerminateLeader { down } => terminate(world, world.leader(), down).await,
+        Fault::LeaseTrap { restart_every, lasts } => lease_trap(world, restart_every, lasts).await,
+        Fault::LeaderChurn { each, lasts } => leader_churn(world, each, lasts).await,
+        Fault::DeafLeader { lasts } => {
+            let blocked = blocked(world, &Cut::Deaf(world.leader()));
+            block_for(world, blocked, lasts).await;
+        }
+        Fault::PowerStorm { node, every, lasts } => power_storm(world, node, every, lasts).await,
         other => strike_locally(world, other).await,
+    }
+}
+
+/// The leader keeps one follower, which restarts again and again; the others want a new leader and
+/// would need its vote.
+async fn lease_trap(world: &Rc<World>, restart_every: Duration, lasts: Duration) {
+    let leader = world.leader();
+    let count = world.hosts.len();
+    let kept = (leader + 1) % count;
+    let others = (0..count).filter(|node| ![leader, kept].contains(node));
+    let cut: Vec<_> = others.flat_map(|node| blocked(world, &Cut::Pair(leader, node))).collect();
+    let restarts = async {
+        loop {
+            wait(world, restart_every).await;
+            kill(world, kept, Death::Process, Duration::from_millis(1));
+            while !simulated::is_running(world.id(kept)) {
+                simulated::sleep_true(Duration::from_millis(1)).await;
+            }
+        }
+    };
+    runtime::either(block_for(world, cut, lasts), restarts).await;
+}
+
+async fn leader_churn(world: &Rc<World>, each: Duration, lasts: Duration) {
+    let end_ns = simulated::now_ns() + lasts.as_nanos() as u64;
+    while simulated::now_ns() < end_ns && !world.is_healed.get() {
+        let cut = blocked(world, &Cut::Halves(vec![world.leader()]));
+        block_for(world, cut, each).await;
+        wait(world, each / 4).await;
+    }
+}
+
+async fn power_storm(world: &Rc<World>, node: NodeIndex, every: Duration, lasts: Duration) {
+    let end_ns = simulated::now_ns() + lasts.as_nanos() as u64;
+    while simulated::now_ns() < end_ns && !world.is_healed.get() {
+        if simulated::is_running(world.id(node)) {
+            kill(world, node, Death::Power(Tearing::Shuffled), Duration::from_millis(1));
+        }
+        wait(world, every).await;
     }
 }
 
@@ -78,7 +125,7 @@ async fn strike_locally(world: &Rc<World>, fault: Fault) {
             clocks::thaw(world.id(node));
         }
         Fault::DiskSlow { node, times, lasts } => {
-            with_disk(world, node, lasts, |weather| weather.slowness = times).await;
+            with_disk(world, node, lasts, |weather| weather.slowness *= times).await;
         }
         Fault::DiskStall { node, stall, lasts } => {
             with_disk(world, node, lasts, |weather| weather.stall = stall).await;
@@ -166,6 +213,14 @@ async fn block_for(world: &Rc<World>, blocked: Vec<(NodeId, NodeId)>, lasts: Dur
     }
 }
 
+/// Cuts a node off from its peers in a world that is healed otherwise.
+pub(super) async fn cut_off(world: &Rc<World>, node: NodeIndex, lasts: Duration) {
+    let cut = blocked(world, &Cut::Halves(vec![node]));
+    cut.iter().for_each(|&(from, to)| network::block(from, to));
+    simulated::sleep_true(lasts).await;
+    cut.iter().for_each(|&(from, to)| network::unblock(from, to));
+}
+
 /// The directed links that a cut takes away, between members of the cluster only.
 fn blocked(world: &World, cut: &Cut) -> Vec<(NodeId, NodeId)> {
     let count = world.hosts.len();
@@ -192,7 +247,7 @@ async fn with_disk(
     change(&mut weather);
     drive.set_weather(weather);
     wait(world, lasts).await;
-    drive.set_weather(Weather::default());
+    drive.set_weather(plain_disk(world));
 }
 
 /// Until the time is over, or the weather is.
