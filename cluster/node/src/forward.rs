@@ -43,7 +43,7 @@ impl Node {
         deadline: u64,
     ) -> Answer {
         let id = self.next_forward.get();
-        self.next_forward.set(id + 1);
+        self.next_forward.set(id.wrapping_add(1));
         let frame = Frame::Forward(to_wire(id, request, self.peers.map_epoch.get()));
         let (sender, receiver) = oneshot::channel();
         self.forwards.borrow_mut().insert(id, sender);

@@ -287,7 +287,8 @@ fn assemble(config: NodeConfig, foundation: Foundation, store: Store) -> Rc<Node
         durable_waiters: RefCell::default(),
         disk_reads: RefCell::default(),
         forwards: RefCell::default(),
-        next_forward: Cell::new(1),
+        // Not from 1: an answer to this node's last life must not pass for one to this life.
+        next_forward: Cell::new(runtime::random_u64()),
         served: Cell::new(0),
         origins: RefCell::new(origins),
         outbound: RefCell::default(),
