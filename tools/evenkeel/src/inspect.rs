@@ -35,7 +35,7 @@ struct Segment {
     sequences: Option<(u64, u64)>,
 }
 
-/// The records of one shard.
+/// The records of one consensus group.
 #[derive(Debug, Default)]
 struct Stream {
     entries: u64,
@@ -213,13 +213,13 @@ impl Look {
 
     fn stream_table(&self) -> String {
         let mut table =
-            String::from("   shard   entries  states   items     payload  chosen to  slots\n");
+            String::from("group      entries  states   items     payload  chosen to  slots\n");
         for (number, stream) in &self.streams {
             let Stream { entries, states, items, payload_bytes, positions, commit } = stream;
             let (name, slots) = (stream_name(*number), span(*positions));
             writeln!(
                 table,
-                "{name:>8}  {entries:>8}  {states:>6}  {items:>6}  {payload_bytes:>10}  \
+                "{name:<10}{entries:>8}  {states:>6}  {items:>6}  {payload_bytes:>10}  \
                  {commit:>9}  {slots}"
             )
             .expect("a string takes every write");
@@ -228,9 +228,12 @@ impl Look {
     }
 }
 
-/// The placement map has a group of its own, beside the shards.
+/// Group 0 keeps the placement map, the others a shard each.
 fn stream_name(number: u32) -> String {
-    if number == u32::MAX { "map".to_owned() } else { number.to_string() }
+    match number.checked_sub(1) {
+        Some(shard) => format!("shard {shard}"),
+        None => "map".to_owned(),
+    }
 }
 
 fn span(bounds: Option<(u64, u64)>) -> String {

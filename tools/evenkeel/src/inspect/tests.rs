@@ -37,8 +37,8 @@ fn a_folder_is_described() {
     let lines = [
         "node         node-3 (replica 3)",
         "stopped      cleanly",
-        "       9         5       0       0          35          4  1-5",
-        "Entry of 9, position 5, stamp 1.1, chosen to 4, 7 bytes",
+        "shard 8          5       0       0          35          4  1-5",
+        "Entry of shard 8, position 5, stamp 1.1, chosen to 4, 7 bytes",
     ];
     for line in lines {
         assert!(text.contains(line), "{line:?} is missing in:\n{text}");
