@@ -124,6 +124,9 @@ impl Superblock {
             number: u64_at(copy, 72),
             checksum: u32_at(copy, 80),
         };
+        if !tail.offset.is_multiple_of(BLOCK_SIZE as u32) {
+            return Err(SuperblockError::Damaged); // A right checksum over what no release writes.
+        }
         Ok(Superblock {
             generation: u64_at(copy, 16),
             identity: Identity { cluster: u64_at(copy, 24), node: u64_at(copy, 32), name },
