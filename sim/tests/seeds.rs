@@ -1,0 +1,101 @@
+//! Whole clusters under plain `cargo test`: builds the simulated world once, as `cargo sim` does, and
+//! runs the kept seeds, each in a process of its own.
+#![cfg(not(madsim))]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
+
+/// The simulator's binary, built once for all tests of this file.
+fn simulator() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("sim is one folder down");
+        let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or("target".into());
+        let target = root.join(target).join("sim");
+        let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
+        let status = Command::new(cargo)
+            .args(["build", "--quiet", "--package", "evenkeel-sim", "--bin", "evenkeel-sim"])
+            .arg("--target-dir")
+            .arg(&target)
+            .current_dir(root)
+            .env("RUSTFLAGS", "--cfg madsim")
+            .env_remove("CARGO_ENCODED_RUSTFLAGS")
+            .status()
+            .expect("cargo can be started");
+        assert!(status.success(), "the simulator does not build");
+        target.join("debug").join("evenkeel-sim")
+    })
+}
+
+/// Runs `evenkeel-sim run` with these arguments; whether it was well, and what it said.
+fn run(arguments: &[&str]) -> (bool, String) {
+    let output = Command::new(simulator()).arg("run").args(arguments).output();
+    let output = output.expect("the simulator can be started");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    (output.status.success(), text + &String::from_utf8_lossy(&output.stderr))
+}
+
+fn value<'a>(text: &'a str, key: &str) -> &'a str {
+    let line = text.lines().rev().find(|line| line.starts_with("seed=")).unwrap_or_default();
+    line.split(' ').find_map(|word| word.strip_prefix(key)?.strip_prefix('=')).unwrap_or_default()
+}
+
+/// Goal: the kept seeds pass. Method: `testdata/seeds.txt`, as many at a time as there are cores.
+#[test]
+fn the_kept_seeds_pass() {
+    simulator();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/seeds.txt");
+    let text = std::fs::read_to_string(file).unwrap();
+    let seeds: Vec<(&str, &str)> = text
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split_once(' '))
+        .map(|(seed, rest)| (seed, rest.split(' ').next().unwrap_or("swarm")))
+        .collect();
+    assert!(seeds.len() >= 16, "kept seeds have been lost: {}", seeds.len());
+    let next = AtomicUsize::new(0);
+    let failed = Mutex::new(Vec::new());
+    let jobs = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                while let Some((seed, scenario)) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let (is_ok, text) = run(&[seed, "--scenario", scenario]);
+                    if !is_ok {
+                        failed.lock().unwrap().push(text);
+                    }
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner().unwrap();
+    assert!(failed.is_empty(), "{}", failed.join("\n\n"));
+}
+
+/// Goal: the oracle is awake. Method: the canary, a falsified answer, must fail and say so.
+#[test]
+fn the_canary_fails() {
+    let (is_ok, text) = run(&["3", "--scenario", "quiet", "--planted", "canary"]);
+    assert!(!is_ok, "{text}");
+    assert!(text.contains("never-written"), "{text}");
+    assert!(text.contains("cargo sim 3 --scenario quiet --planted canary"), "{text}");
+}
+
+/// Goal: a seed is a run. Method: two processes, one of them with all logging on.
+#[test]
+fn a_seed_replays_event_by_event() {
+    let (_, once) = run(&["2"]);
+    let (_, again) = run(&["2", "--log"]);
+    assert!(value(&once, "hash").len() == 32, "{once}");
+    assert_eq!(value(&once, "hash"), value(&again, "hash"));
+}
+
+/// Goal: a planted bug is found. Method: the commonest mistake of all, vouching before the flush.
+#[test]
+fn a_planted_bug_is_found() {
+    let found =
+        (1..=5).any(|seed| !run(&[&seed.to_string(), "--planted", "core/accepted-before-flush"]).0);
+    assert!(found);
+}
