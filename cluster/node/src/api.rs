@@ -36,7 +36,7 @@ pub struct Watched {
     pub keyspace: u8,
     /// The key.
     pub key: Bytes,
-    /// Its version then; 0 if it was absent.
+    /// Its version then; of an absent key, since when at the earliest.
     pub version: u64,
 }
 

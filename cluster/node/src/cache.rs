@@ -8,6 +8,7 @@ use evenkeel_wire::command::{Command, Expiry, OwnedCommand, SetOptions, parse};
 use evenkeel_wire::reply::Reply;
 
 use crate::command::{self, Outcome, Seen, View, Write};
+use crate::machine::ABSENT;
 use crate::node::Node;
 use crate::sweep;
 use crate::views::is_over;
@@ -94,6 +95,7 @@ impl Node {
             }
             Write::Delete { key } => {
                 store.remove(slots::slot(key), key);
+                self.cache_vanished.set(self.cache_version());
             }
         }
     }
@@ -107,6 +109,7 @@ impl Node {
             }
             Command::FlushDb | Command::FlushAll => {
                 store.clear_slots(0..SLOT_COUNT);
+                self.cache_vanished.set(self.cache_version());
                 Reply::OK
             }
             _ => sweep::evaluate(command, store, 0..SLOT_COUNT, now_ms).0,
@@ -128,18 +131,21 @@ impl Node {
         Reply::Array(commands.iter().map(run).collect())
     }
 
+    /// What `WATCH` remembers of a key: its version, or, of one that is not there, when a key last
+    /// vanished, so that one that came and went meanwhile does not look untouched.
     pub(crate) fn version_cache(&self, key: &[u8]) -> u64 {
         let now_ms = runtime::clock::wall_ms();
         match self.cache.borrow().peek(slots::slot(key), key) {
-            Some(found) if is_over(found.expires_at_ms, now_ms) => 0,
+            Some(found) if is_over(found.expires_at_ms, now_ms) => ABSENT | found.version,
             Some(found) => found.version,
-            None => 0,
+            None => ABSENT | (self.cache_vanished.get() + self.cache.borrow().stats().evicted),
         }
     }
 
     /// `FLUSHALL` in another keyspace: this one is emptied too, on this node.
     pub(crate) fn flush_cache(&self) {
         self.cache.borrow_mut().clear_slots(0..SLOT_COUNT);
+        self.cache_vanished.set(self.cache_version());
     }
 
     pub(crate) fn expire_cache(&self) {
@@ -148,6 +154,7 @@ impl Node {
         for _ in 0..EXPIRED_COUNT_MAX {
             let Some((slot, key)) = store.next_expired(now_ms) else { break };
             store.remove_expired(slot, &key);
+            self.cache_vanished.set(self.cache_version());
         }
     }
 

@@ -229,11 +229,15 @@ impl Node {
                 run(owned, &mut view, now_ms, slots, &store, &mut writes, &mut conditions)?
             }
             Task::Versions(keys) => {
-                let version = |key: &Bytes| Reply::Integer(view.version(key, now_ms) as i64);
+                let version = |key: &Bytes| {
+                    Reply::Integer(view.token(&group.machine.vanished, key, now_ms) as i64)
+                };
                 Reply::Array(keys.iter().map(version).collect())
             }
             Task::Transaction { commands, watches } => {
-                let changed = |(key, version): &(Bytes, u64)| view.version(key, now_ms) != *version;
+                let changed = |(key, token): &(Bytes, u64)| {
+                    view.token(&group.machine.vanished, key, now_ms) != *token
+                };
                 let called_off = watches.iter().any(changed);
                 conditions.extend(watches.iter().cloned());
                 if called_off {

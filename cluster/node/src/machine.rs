@@ -3,7 +3,7 @@
 //! Pure but for the store it is handed. Applying the same entries in the same order gives the same
 //! state everywhere: expiry is judged by the time in the entry, never by a clock.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use evenkeel_core::consensus::Slot;
 use evenkeel_core::placement::slots;
@@ -17,6 +17,12 @@ use crate::observe::{digest, observed};
 use crate::reader::Reader;
 use crate::sessions::{Seen, Sessions};
 
+/// Hash slot → the log slot that last took a key of it away.
+pub(crate) type Vanished = BTreeMap<u16, u64>;
+
+/// Marks a token of a key that is not there.
+pub(crate) const ABSENT: u64 = 1 << 62;
+
 /// The state of one group, as of `applied`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Machine {
@@ -24,6 +30,8 @@ pub(crate) struct Machine {
     /// The highest time in any applied entry: what has expired by then is gone for good.
     pub(crate) time_ms: u64,
     pub(crate) sessions: Sessions,
+    /// Per hash slot, when a key of it last vanished; see `token_of`.
+    pub(crate) vanished: Vanished,
     /// Rolls over every effect; equal at equal slots, or replicas have diverged.
     pub(crate) digest: u64,
 }
@@ -88,13 +96,18 @@ impl Machine {
             Seen::Applied(reply) => return Outcome::Applied(reply),
             Seen::NoSession => return Outcome::NoSession,
         }
-        let holds =
-            |&(key, version): &(&[u8], u64)| version_of(store, key, self.time_ms) == version;
+        let holds = |&(key, wanted): &(&[u8], u64)| match wanted & ABSENT {
+            0 => version_of(store, key, self.time_ms) == wanted,
+            _ => token_of(store, &self.vanished, key, self.time_ms) == wanted,
+        };
         if !write.conditions.iter().all(holds) && !planted(Bug::ConditionsIgnored) {
             return Outcome::ConditionFailed;
         }
         for (index, operation) in batch.operations().enumerate() {
-            perform(&operation, slot, (home, index as u32), store);
+            if perform(&operation, slot, (home, index as u32), store) {
+                let (Operation::Put { key, .. } | Operation::Delete { key }) = operation;
+                self.vanished.insert(slots::slot(key), slot.0);
+            }
         }
         self.sessions.applied(write.session, slot.0, write.reply);
         Outcome::Applied(write.reply.to_vec())
@@ -116,6 +129,11 @@ impl Machine {
         target.extend_from_slice(&self.applied.0.to_le_bytes());
         target.extend_from_slice(&self.time_ms.to_le_bytes());
         target.extend_from_slice(&self.digest.to_le_bytes());
+        target.extend_from_slice(&(self.vanished.len() as u32).to_le_bytes());
+        for (slot, at) in &self.vanished {
+            target.extend_from_slice(&u32::from(*slot).to_le_bytes());
+            target.extend_from_slice(&at.to_le_bytes());
+        }
         if planted(Bug::SessionsLeftOut) {
             Sessions::default().encode(&mut target);
         } else {
@@ -127,7 +145,13 @@ impl Machine {
     pub(crate) fn decode(reader: &mut Reader<'_>) -> Option<Machine> {
         let applied = Slot(reader.u64()?);
         let (time_ms, digest) = (reader.u64()?, reader.u64()?);
-        Some(Machine { applied, time_ms, digest, sessions: Sessions::decode(reader)? })
+        let mut vanished = Vanished::new();
+        for _ in 0..reader.u32()? {
+            let slot = u16::try_from(reader.u32()?).ok()?;
+            vanished.insert(slot, reader.u64()?);
+        }
+        let sessions = Sessions::decode(reader)?;
+        Some(Machine { applied, time_ms, digest, vanished, sessions })
     }
 }
 
@@ -140,27 +164,40 @@ pub(crate) fn version_of(store: &Store, key: &[u8], time_ms: u64) -> u64 {
     }
 }
 
-/// Does one operation to the store.
+/// What `WATCH` remembers of a key: its version, or, of one that is not there, since when at the
+/// earliest. Without the latter, a key that came and went between `WATCH` and `EXEC` would look
+/// untouched to a client that has seen it in between.
+pub(crate) fn token_of(store: &Store, vanished: &Vanished, key: &[u8], time_ms: u64) -> u64 {
+    let slot = slots::slot(key);
+    match store.peek(slot, key) {
+        Some(found) if found.expires_at_ms != 0 && found.expires_at_ms <= time_ms => {
+            ABSENT | found.version
+        }
+        Some(found) => found.version,
+        None => ABSENT | vanished.get(&slot).copied().unwrap_or(0),
+    }
+}
+
+/// Does one operation to the store. Whether it took a key away.
 pub(crate) fn perform(
     operation: &Operation<'_>,
     slot: Slot,
     home: (Location, u32),
     store: &mut Store,
-) {
+) -> bool {
     match *operation {
         Operation::Put { key, value, expires_at_ms } => {
             store.put(slots::slot(key), key, value, slot.0, expires_at_ms, Some(home));
+            false
         }
-        Operation::Delete { key } => {
-            store.remove(slots::slot(key), key);
-        }
+        Operation::Delete { key } => store.remove(slots::slot(key), key),
     }
 }
 
 /// The leader's uncommitted writes, newest last: what a key will be once they are applied.
 #[derive(Debug, Default)]
 pub(crate) struct Overlay {
-    keys: std::collections::BTreeMap<Box<[u8]>, VecDeque<PendingWrite>>,
+    keys: BTreeMap<Box<[u8]>, VecDeque<PendingWrite>>,
 }
 
 /// One uncommitted write of one key.

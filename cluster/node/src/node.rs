@@ -51,6 +51,8 @@ pub struct Node {
     /// The keyspace `cache`.
     pub(crate) cache: RefCell<Store>,
     pub(crate) cache_versions: Cell<u64>,
+    /// When a key of it last vanished, counted like versions.
+    pub(crate) cache_vanished: Cell<u64>,
     pub(crate) map: RefCell<PlacementMap>,
     /// Lives of members that have been seen, this node's own excepted.
     pub(crate) met: RefCell<Vec<(String, ReplicaId)>>,
@@ -279,6 +281,7 @@ fn assemble(config: NodeConfig, foundation: Foundation, store: Store) -> Rc<Node
         store: RefCell::new(store),
         cache: RefCell::new(Store::new(config.cache_memory_bytes, Tier::MemoryOnly)),
         cache_versions: Cell::new(0),
+        cache_vanished: Cell::new(0),
         map: RefCell::new(map),
         met: RefCell::new(met),
         peers,

@@ -8,7 +8,7 @@ use evenkeel_core::placement::slots;
 use evenkeel_engine::store::{Store, Value};
 
 use crate::command::{self, Seen, View};
-use crate::machine::Overlay;
+use crate::machine::{ABSENT, Overlay, Vanished, token_of};
 
 /// One change to one key, that outlives the command that asked for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +91,21 @@ impl<'a> GroupView<'a> {
             let version = self.version(write.key(), now_ms);
             let scratch = Scratch { value: write.value(), version };
             self.scratch.insert(write.key().clone(), scratch);
+        }
+    }
+
+    /// What `WATCH` remembers of a key; see `token_of`. For a transaction's first look.
+    pub(crate) fn token(&self, vanished: &Vanished, key: &[u8], now_ms: u64) -> u64 {
+        assert!(self.scratch.is_empty(), "what is watched is looked at before anything is written");
+        match self.overlay.and_then(|overlay| overlay.newest(key)) {
+            None => token_of(self.store, vanished, key, now_ms),
+            Some(pending) => {
+                self.speculative.set(true);
+                match &pending.value {
+                    Some((_, expires_at_ms)) if !is_over(*expires_at_ms, now_ms) => pending.slot.0,
+                    Some(_) | None => ABSENT | pending.slot.0,
+                }
+            }
         }
     }
 

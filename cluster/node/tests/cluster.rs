@@ -9,8 +9,9 @@ use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use evenkeel_engine::disk::memory::MemoryDisk;
-use evenkeel_node::api::{Execution, KEYSPACE_CACHE, KEYSPACE_DEFAULT, Order};
+use evenkeel_node::api::{Execution, KEYSPACE_CACHE, KEYSPACE_DEFAULT, Order, Watched};
 use evenkeel_node::config::{ClusterConfig, ClusterMode, Member, NodeConfig};
 use evenkeel_node::node::Node;
 use evenkeel_runtime as runtime;
@@ -124,6 +125,46 @@ fn the_cache_keyspace_is_the_nodes_own() {
     });
 }
 
+/// Goal: a key that was absent, came and went again has changed, in either keyspace: a client may have
+/// seen it meanwhile, and relies on what it saw.
+#[test]
+fn a_watched_key_that_came_and_went_has_changed() {
+    runtime::block_on(async {
+        let cluster = cluster(1, 1);
+        let node = start(&cluster, 0, MemoryDisk::new()).await;
+        serving(&[&node]).await;
+        for keyspace in [KEYSPACE_DEFAULT, KEYSPACE_CACHE] {
+            let untouched = watched(&node, keyspace, "other").await;
+            let absent = watched(&node, keyspace, "key").await;
+            run_in(&node, keyspace, &["SET", "key", "seen"]).await;
+            let present = watched(&node, keyspace, "key").await;
+            run_in(&node, keyspace, &["DEL", "key"]).await;
+            assert_eq!(exec(&node, keyspace, &absent).await, Reply::NullArray);
+            assert_eq!(exec(&node, keyspace, &present).await, Reply::NullArray);
+            if keyspace == KEYSPACE_DEFAULT {
+                assert_eq!(exec(&node, keyspace, &untouched).await, Reply::Array(vec![Reply::OK]));
+            }
+            let again = watched(&node, keyspace, "key").await;
+            assert_eq!(exec(&node, keyspace, &again).await, Reply::Array(vec![Reply::OK]));
+            assert_eq!(exec(&node, keyspace, &again).await, Reply::NullArray);
+        }
+    });
+}
+
+async fn watched(node: &Rc<Node>, keyspace: u8, key: &'static str) -> Vec<Watched> {
+    let keys = vec![Bytes::from_static(key.as_bytes())];
+    Rc::clone(node).watch(keyspace, keys, Order::new()).await.unwrap()
+}
+
+async fn exec(node: &Rc<Node>, keyspace: u8, watches: &[Watched]) -> Reply {
+    let key: &[u8] = &watches[0].key;
+    let commands = vec![OwnedCommand::of(&[b"SET", key, b"mine"])];
+    match node.transaction(keyspace, commands, watches, &Order::new()) {
+        Execution::Done(reply) => reply,
+        Execution::Pending(reply) => reply.await,
+    }
+}
+
 fn cluster(members: usize, shard_count: u32) -> ClusterConfig {
     let free = || TcpListener::bind("127.0.0.1:0").unwrap();
     let listeners: Vec<TcpListener> = (0..members * 2).map(|_| free()).collect();
@@ -174,11 +215,15 @@ async fn serving(nodes: &[&Rc<Node>]) {
 }
 
 async fn run(node: &Rc<Node>, words: &[&str]) -> Reply {
+    run_in(node, KEYSPACE_DEFAULT, words).await
+}
+
+async fn run_in(node: &Rc<Node>, keyspace: u8, words: &[&str]) -> Reply {
     let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
     let owned = OwnedCommand::of(&words);
     let arguments = owned.arguments();
     let command = parse(&arguments).unwrap();
-    match node.execute(KEYSPACE_DEFAULT, &arguments, &command, &Order::new()) {
+    match node.execute(keyspace, &arguments, &command, &Order::new()) {
         Execution::Done(reply) => reply,
         Execution::Pending(reply) => reply.await,
     }
