@@ -4,6 +4,8 @@
 //! read, so the ledger's intervals contain the real ones. Whatever ended without an answer may still
 //! take effect, for ever.
 
+use std::collections::BTreeMap;
+
 use crate::checker::Verdict;
 use crate::history::{KeysOperation, print};
 use crate::model::{Answer, Step, judge};
@@ -46,6 +48,8 @@ pub struct Ledger {
     /// Counts invocations and ends: a clock that orders them all.
     moment: u64,
     answered: u64,
+    /// Operations that nobody knows the end of, by object.
+    unsettled: BTreeMap<usize, u64>,
     in_final_reads: bool,
 }
 
@@ -100,7 +104,10 @@ impl Ledger {
                 entry.is_refused = true;
                 entry.reason = Some(reason);
             }
-            Outcome::Unknown(reason) => entry.reason = Some(reason),
+            Outcome::Unknown(reason) => {
+                entry.reason = Some(reason);
+                *self.unsettled.entry(entry.object).or_default() += 1;
+            }
         }
     }
 
@@ -130,6 +137,12 @@ impl Ledger {
     pub fn unknown(&self) -> u64 {
         let is_unknown = |entry: &&Entry| entry.operation.returned.is_none() && !entry.is_refused;
         self.entries.iter().filter(is_unknown).count() as u64
+    }
+
+    /// Operations on one object that nobody knows the end of. Each may have happened or not, in any
+    /// order with the others: with many of them a verdict takes for ever.
+    pub fn unsettled(&self, object: usize) -> u64 {
+        self.unsettled.get(&object).copied().unwrap_or(0)
     }
 
     /// Falsifies one answer, for the canary: the last one that holds a value.

@@ -2,7 +2,6 @@
 //!
 //! The simulator looks for what can go wrong; this says, in seconds, whether anything works at all.
 
-#![cfg(not(madsim))]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may stop")]
 
 use std::net::{SocketAddr, TcpListener};
