@@ -107,6 +107,11 @@ impl Node {
         let led = group.is_leader();
         group.role = role;
         count(&self.metrics.role_changes);
+        match role {
+            Role::Follower { leader: Some(leader) } => self.leader_changed(group.number, leader),
+            Role::Leader => self.leader_changed(group.number, self.replica),
+            Role::Follower { leader: None } | Role::Candidate => (),
+        }
         if led && !group.is_leader() {
             group.abandon_waiters();
         }

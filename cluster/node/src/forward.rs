@@ -26,6 +26,13 @@ const ANSWER_TIMEOUT: Duration = Duration::from_millis(1000);
 /// The most forwarded requests a node works on at a time.
 const SERVED_COUNT_MAX: usize = 16_384;
 
+/// A request that another node was asked to lead.
+pub(crate) struct PendingForward {
+    group: u32,
+    to: ReplicaId,
+    sender: oneshot::Sender<ForwardOutcome>,
+}
+
 /// What came back.
 pub(crate) enum Answer {
     Reply(Reply),
@@ -46,7 +53,8 @@ impl Node {
         self.next_forward.set(id.wrapping_add(1));
         let frame = Frame::Forward(to_wire(id, request, self.peers.map_epoch.get()));
         let (sender, receiver) = oneshot::channel();
-        self.forwards.borrow_mut().insert(id, sender);
+        let pending = PendingForward { group: request.group, to: leader, sender };
+        self.forwards.borrow_mut().insert(id, pending);
         if !self.peers.send(leader, &frame) {
             self.forwards.borrow_mut().remove(&id);
             return Answer::NotHere(NotHere::Busy);
@@ -63,9 +71,16 @@ impl Node {
 
     pub(crate) fn forward_answered(&self, answer: ForwardReply) {
         let waiting = self.forwards.borrow_mut().remove(&answer.id);
-        if let (Some(sender), Some(outcome)) = (waiting, answer.outcome) {
-            let _gone = sender.send(outcome);
+        if let (Some(pending), Some(outcome)) = (waiting, answer.outcome) {
+            let _gone = pending.sender.send(outcome);
         }
+    }
+
+    /// Somebody else leads a group now: whoever was asked before may never answer. What it did with the
+    /// request is unknown.
+    pub(crate) fn leader_changed(&self, group: u32, leader: ReplicaId) {
+        let mut forwards = self.forwards.borrow_mut();
+        forwards.retain(|_, pending| pending.group != group || pending.to == leader);
     }
 
     /// Another node asks: lead the request here, or say who might.

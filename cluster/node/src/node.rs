@@ -19,12 +19,12 @@ use evenkeel_engine::store::{Store, Tier};
 use evenkeel_engine::{Engine, Identity, Location, ReadError, ReadTicket, Sequence};
 use evenkeel_runtime as runtime;
 use evenkeel_runtime::net::TcpListener;
-use evenkeel_wire::peer::messages::ForwardOutcome;
 use tokio::sync::oneshot;
 
 use crate::config::NodeConfig;
 use crate::driver::{Unflushed, now, state_record};
 use crate::error::NodeError;
+use crate::forward::PendingForward;
 use crate::genesis::{Birth, be_born, placement_voters};
 use crate::group::{Group, PLACEMENT_GROUP, slots_of};
 use crate::inbound::{Door, Phase, run_listener};
@@ -61,7 +61,7 @@ pub struct Node {
     pub(crate) unflushed: RefCell<VecDeque<Unflushed>>,
     pub(crate) durable_waiters: RefCell<Vec<(Sequence, oneshot::Sender<()>)>>,
     pub(crate) disk_reads: RefCell<BTreeMap<ReadTicket, oneshot::Sender<Result<Bytes, ReadError>>>>,
-    pub(crate) forwards: RefCell<BTreeMap<u64, oneshot::Sender<ForwardOutcome>>>,
+    pub(crate) forwards: RefCell<BTreeMap<u64, PendingForward>>,
     pub(crate) next_forward: Cell<u64>,
     /// Requests of other nodes being served.
     pub(crate) served: Cell<usize>,
