@@ -148,7 +148,8 @@ impl Drive {
     /// Changes how the drive behaves. Healing also ends the waits of what is in flight.
     pub fn set_weather(&self, weather: Weather) {
         let mut state = self.0.borrow_mut();
-        let heals = weather.stall < state.weather.stall;
+        let heals =
+            weather.stall < state.weather.stall || weather.slowness < state.weather.slowness;
         state.weather = weather;
         if heals {
             state.hurries = true;

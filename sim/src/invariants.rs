@@ -27,6 +27,8 @@ pub struct Broken {
 #[derive(Debug, Default)]
 pub struct Invariants {
     shards: BTreeMap<u32, Shard>,
+    /// Lives that another member has met: what they said may have been counted.
+    met: BTreeSet<ReplicaId>,
     observations: u64,
 }
 
@@ -56,6 +58,27 @@ struct Replica {
     state: u64,
     /// What it died over may have reached its disk unreported, up to here.
     unreported: Slot,
+    /// Its disk was empty when it last looked: there is nothing unreported on it.
+    is_new: bool,
+    /// Its disk is gone, with all that it had promised and accepted.
+    is_wiped: bool,
+}
+
+impl Replica {
+    fn new(node: NodeIndex) -> Replica {
+        Replica {
+            node,
+            life: 0,
+            role: None,
+            promised: Ballot::default(),
+            chosen: Slot(0),
+            applied: Slot(0),
+            state: 0,
+            unreported: Slot(0),
+            is_new: true,
+            is_wiped: false,
+        }
+    }
 }
 
 /// How far beyond anything reported a replica may have been when it died.
@@ -73,16 +96,8 @@ impl Invariants {
         self.observations += 1;
         let shard = self.shards.entry(observation.shard).or_default();
         let replica = observation.replica;
-        shard.replicas.entry(replica).or_insert_with(|| Replica {
-            node,
-            life: 0,
-            role: None,
-            promised: Ballot::default(),
-            chosen: Slot(0),
-            applied: Slot(0),
-            state: 0,
-            unreported: Slot(0),
-        });
+        shard.replicas.entry(replica).or_insert_with(|| Replica::new(node));
+        let was_met = self.met.contains(&replica);
         let result = match &observation.fact {
             Fact::Role { role, ballot } => shard.role(replica, role, *ballot),
             Fact::PromiseDurable(ballot) => shard.promise(replica, *ballot),
@@ -93,7 +108,14 @@ impl Invariants {
             Fact::Applied { slot, state } => shard.apply(replica, *slot, *state),
             Fact::LeaseServed { ballot } => shard.lease(replica, *ballot),
             Fact::Restarted { applied, state, promised } => {
+                if !was_met {
+                    shard.forget_if_wiped(replica);
+                }
                 shard.restart(replica, *applied, *state, *promised)
+            }
+            Fact::Met(other) => {
+                self.met.insert(*other);
+                Ok(())
             }
             Fact::Voters(configuration) => {
                 if !shard.configurations.contains(configuration) {
@@ -116,6 +138,13 @@ impl Invariants {
         if shard.configurations.is_empty() && voters.len() == nodes.len() {
             shard.configurations.push(Configuration { voters });
         }
+    }
+
+    /// A node's disk is gone. Whoever was never met may begin again under the same identity, because
+    /// nobody can have counted what it said; all others may not.
+    pub fn wiped(&mut self, node: NodeIndex) {
+        let replicas = self.shards.values_mut().flat_map(|shard| shard.replicas.values_mut());
+        replicas.filter(|replica| replica.node == node).for_each(|replica| replica.is_wiped = true);
     }
 
     /// Facts noted so far.
@@ -396,6 +425,16 @@ impl Shard {
         Ok(())
     }
 
+    /// What a lost disk held counts for nothing from now on.
+    fn forget_if_wiped(&mut self, id: ReplicaId) {
+        let replica = self.replica(id);
+        if !replica.is_wiped {
+            return;
+        }
+        *replica = Replica { life: replica.life, ..Replica::new(replica.node) };
+        self.accepted.values_mut().for_each(|votes| drop(votes.remove(&id)));
+    }
+
     fn restart(
         &mut self,
         id: ReplicaId,
@@ -406,7 +445,8 @@ impl Shard {
         let reported = self.accepted.keys().next_back().map_or(applied, |slot| applied.max(*slot));
         let replica = self.replica(id);
         replica.unreported =
-            if replica.life == 0 { Slot(0) } else { Slot(reported.0 + SLOTS_IN_FLIGHT) };
+            if replica.is_new { Slot(0) } else { Slot(reported.0 + SLOTS_IN_FLIGHT) };
+        replica.is_new = false;
         replica.life += 1;
         replica.role = None;
         if promised < replica.promised {

@@ -1,6 +1,7 @@
 //! What other members say to us: connections they dialled, frames they sent.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -14,8 +15,10 @@ use evenkeel_wire::peer::{self, Message as Frame};
 
 use crate::codec;
 use crate::driver::state_record;
+use crate::genesis::MET;
 use crate::group::PLACEMENT_GROUP;
 use crate::node::Node;
+use crate::observe::{Fact, observe};
 use crate::peers::{Introduction, encode};
 use crate::state::State;
 
@@ -30,6 +33,29 @@ pub(crate) struct Door {
     pub(crate) me: Introduction,
     pub(crate) phase: RefCell<Phase>,
     pub(crate) connections: std::cell::Cell<usize>,
+    /// Connections accepted so far: numbers them in their order.
+    accepted: std::cell::Cell<u64>,
+    /// Members that were told, on the connection of this number, that nobody here has met them. What
+    /// an older connection still holds is from a life that is over and was never counted: it must
+    /// not be counted now, because the life that follows may use the same identity.
+    unmet: RefCell<BTreeMap<String, u64>>,
+}
+
+impl Door {
+    pub(crate) fn new(me: Introduction) -> Door {
+        Door {
+            me,
+            phase: RefCell::new(Phase::Recovering),
+            connections: std::cell::Cell::default(),
+            accepted: std::cell::Cell::default(),
+            unmet: RefCell::default(),
+        }
+    }
+
+    /// Whether a connection is older than the word that nobody has met this member.
+    fn is_of_a_past_life(&self, name: &str, connection: u64) -> bool {
+        self.unmet.borrow().get(name).is_some_and(|told| connection < *told)
+    }
 }
 
 /// How far the node behind the door is.
@@ -47,9 +73,11 @@ pub(crate) async fn run_listener(door: Rc<Door>, listener: TcpListener) {
         match listener.accept().await {
             Ok((stream, _)) if door.connections.get() < CONNECTION_COUNT_MAX => {
                 door.connections.set(door.connections.get() + 1);
+                let number = door.accepted.get() + 1;
+                door.accepted.set(number);
                 let door = Rc::clone(&door);
                 drop(runtime::spawn(async move {
-                    if let Err(reason) = serve(&door, stream).await {
+                    if let Err(reason) = serve(&door, stream, number).await {
                         tracing::debug!(reason, "a peer's connection has ended");
                     }
                     door.connections.set(door.connections.get() - 1);
@@ -64,7 +92,7 @@ pub(crate) async fn run_listener(door: Rc<Door>, listener: TcpListener) {
     }
 }
 
-async fn serve(door: &Door, stream: TcpStream) -> Result<(), String> {
+async fn serve(door: &Door, stream: TcpStream, number: u64) -> Result<(), String> {
     let (mut reader, mut writer) = stream.into_split();
     let mut buffer = BytesMut::new();
     let first = runtime::timeout(HELLO_TIMEOUT, next_frame(&mut reader, &mut buffer)).await;
@@ -79,11 +107,20 @@ async fn serve(door: &Door, stream: TcpStream) -> Result<(), String> {
         if let Phase::Running(node) = &phase {
             node.meet(&hello.name, from).await;
         }
+        // Asked after the meeting, which waits for the disk: the answer may have been given meanwhile.
+        if door.is_of_a_past_life(&hello.name, number) {
+            return Err("it speaks for a life that nobody has met and that is over".to_string());
+        }
         match (frame, phase) {
             (Frame::Join(join), Phase::Running(node)) => {
-                answer(&mut writer, node.answer_join(&join)).await?;
+                let reply = node.answer_join(&join);
+                if reply.refused != MET {
+                    door.unmet.borrow_mut().insert(join.name, number);
+                }
+                answer(&mut writer, reply).await?;
             }
             (Frame::Join(join), Phase::Forming) => {
+                door.unmet.borrow_mut().insert(join.name, number);
                 answer(&mut writer, JoinReply { id: join.id, ..JoinReply::default() }).await?;
             }
             (frame, Phase::Running(node)) => {
@@ -151,6 +188,7 @@ impl Node {
         self.flushed(sequence).await;
         if !self.met.borrow().iter().any(known) {
             self.met.borrow_mut().push((name.to_string(), replica));
+            observe(self.replica, PLACEMENT_GROUP, || Fact::Met(replica));
         }
     }
 

@@ -99,8 +99,7 @@ impl Node {
             .map_err(|source| NodeError::Listen { address: config.listen_peer, source })?;
         let cluster = config.cluster.id;
         let me = Introduction { cluster, replica: ReplicaId(0), name: config.name.clone() };
-        let phase = RefCell::new(Phase::Recovering);
-        let door = Rc::new(Door { me, phase, connections: Cell::new(0) });
+        let door = Rc::new(Door::new(me));
         drop(runtime::spawn(run_listener(Rc::clone(&door), listener)));
 
         let mut store = Store::new(config.default_memory_bytes, Tier::BackedByLog);

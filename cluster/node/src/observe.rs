@@ -69,6 +69,9 @@ pub enum Fact {
     },
     /// These voters are in force here.
     Voters(Configuration),
+    /// The replica remembers durably that it has met this life of another member: from now on, what
+    /// that life says counts.
+    Met(ReplicaId),
 }
 
 /// Receives observations.

@@ -139,3 +139,51 @@ fn a_voter_that_lags_is_no_convergence() {
     assert_eq!(invariants.converged(), Ok(()));
     assert_eq!(invariants.leader(1), Some(0));
 }
+
+/// Goal: a lost disk excuses a forgotten promise only if nobody can have counted it.
+#[test]
+fn only_a_life_that_nobody_met_may_begin_again_without_its_promises() {
+    let reborn = |was_met: bool| {
+        let mut invariants = Invariants::default();
+        let mut note = |replica: u64, fact: Fact| {
+            let observation = Observation { replica: ReplicaId(replica), shard: 1, fact };
+            invariants.note(replica as usize - 1, &observation)
+        };
+        for replica in 1..=3 {
+            note(replica, restarted(0, 0, 0)).unwrap();
+        }
+        let (replica, promise) = promises(3);
+        note(replica, promise).unwrap();
+        if was_met {
+            note(1, Fact::Met(ReplicaId(3))).unwrap();
+        }
+        invariants.wiped(2);
+        let begun = Observation { replica: ReplicaId(3), shard: 1, fact: restarted(0, 0, 0) };
+        invariants.note(2, &begun).err().map(|broken| broken.invariant)
+    };
+    assert_eq!(reborn(false), None);
+    assert_eq!(reborn(true), Some("promises-never-regress"));
+}
+
+/// Goal: what a lost disk had accepted is on no disk any more, even if its next life has the same name.
+#[test]
+fn a_lost_disk_has_no_vote() {
+    let mut invariants = Invariants::default();
+    let mut note = |replica: u64, fact: Fact| {
+        let observation = Observation { replica: ReplicaId(replica), shard: 1, fact };
+        invariants.note(replica as usize - 1, &observation)
+    };
+    for (replica, fact) in (1..=3).flat_map(|id| [(id, restarted(0, 0, 0)), (id, voters())]) {
+        note(replica, fact).unwrap();
+    }
+    note(1, accepts(1, 1, 7)).unwrap();
+    note(3, accepts(1, 1, 7)).unwrap();
+    invariants.wiped(2);
+    let mut note = |replica: u64, fact: Fact| {
+        let observation = Observation { replica: ReplicaId(replica), shard: 1, fact };
+        invariants.note(replica as usize - 1, &observation)
+    };
+    note(3, restarted(0, 0, 0)).unwrap();
+    let broken = note(1, chosen(1, 7)).unwrap_err();
+    assert_eq!(broken.invariant, "chosen-on-a-quorum-of-disks");
+}

@@ -178,6 +178,7 @@ pub(super) fn replace_disk(world: &World, index: NodeIndex) {
     host.drive.wipe();
     host.is_damaged.set(false);
     host.starts_on_this_disk.set(0);
+    world.invariants.borrow_mut().wiped(index);
     world.note(&format!("{} gets a new, empty disk", node_name(index)));
 }
 

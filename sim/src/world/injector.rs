@@ -12,6 +12,9 @@ use crate::disk::Weather;
 use crate::disk::platter::Tearing;
 use crate::fault::{Cut, Death, Fault, NodeIndex};
 
+/// However many slow episodes meet, a disk takes at most so many times as long as it should.
+const SLOWNESS_MAX: u32 = 1_000;
+
 /// Starts a task for each fault.
 pub(super) fn start(world: &Rc<World>) {
     for planned in world.plan.faults.clone() {
@@ -125,7 +128,10 @@ async fn strike_locally(world: &Rc<World>, fault: Fault) {
             clocks::thaw(world.id(node));
         }
         Fault::DiskSlow { node, times, lasts } => {
-            with_disk(world, node, lasts, |weather| weather.slowness *= times).await;
+            with_disk(world, node, lasts, |weather| {
+                weather.slowness = (weather.slowness * times).min(SLOWNESS_MAX);
+            })
+            .await;
         }
         Fault::DiskStall { node, stall, lasts } => {
             with_disk(world, node, lasts, |weather| weather.stall = stall).await;

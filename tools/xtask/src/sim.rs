@@ -26,6 +26,7 @@ options
   --scenario NAME  that weather only             (swarm)
   --planted BUG    with this bug planted
   --jobs N         at a time                     (one for each core)
+  --keep-going     past the first failure
 exit status: 0 all is well, 1 a seed failed (or a bug was not found), 2 the command makes no sense";
 
 /// What was typed.
@@ -41,6 +42,7 @@ struct Options {
     scenario: Option<String>,
     planted: Option<String>,
     jobs: usize,
+    keep_going: bool,
 }
 
 /// Runs `cargo sim` with these arguments.
@@ -89,6 +91,7 @@ fn campaign(simulator: &Simulator, options: &Options) -> Result<bool, Error> {
     let mut campaign = Campaign::new(options, first);
     campaign.seeds_max = options.seeds.unwrap_or(u64::MAX);
     campaign.time_max = options.time_max;
+    campaign.stops_at_failure = !options.keep_going;
     let result = campaign.run(simulator, |outcome| println!("{}", outcome.line))?;
     for outcome in &result.failed {
         println!("\n{}", outcome.text);
@@ -120,6 +123,7 @@ fn parse(arguments: Vec<String>) -> Result<Options, String> {
         scenario: None,
         planted: None,
         jobs: std::thread::available_parallelism().map_or(1, usize::from),
+        keep_going: false,
     };
     let mut arguments = arguments.into_iter();
     while let Some(argument) = arguments.next() {
@@ -131,6 +135,7 @@ fn parse(arguments: Vec<String>) -> Result<Options, String> {
             "--jobs" => options.jobs = number(&value()?)?.max(1) as usize,
             "--scenario" => options.scenario = Some(value()?),
             "--planted" => options.planted = Some(value()?),
+            "--keep-going" => options.keep_going = true,
             "--help" | "-h" => options.subject = Some("help".to_owned()),
             _ if argument.starts_with('-') => return Err(format!("no option is `{argument}`")),
             _ if options.subject.is_none() => options.subject = Some(argument),
