@@ -432,7 +432,9 @@ impl Shard {
             return;
         }
         *replica = Replica { life: replica.life, ..Replica::new(replica.node) };
-        self.accepted.values_mut().for_each(|votes| drop(votes.remove(&id)));
+        for votes in self.accepted.values_mut() {
+            votes.remove(&id);
+        }
     }
 
     fn restart(
