@@ -56,6 +56,81 @@ pub enum Cut {
     Pair(NodeIndex, NodeIndex),
 }
 
+/// Faults in an order. The leader is the first shard's; `step` and `lasts` are the script's times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Series {
+    /// The leader is cut off from all but one follower, and that one is restarted every `step`: it
+    /// must remember the lease that it granted.
+    LeaseTrap,
+    /// Whoever leads is cut off for `step`, then the next, and so on.
+    LeaderChurn,
+    /// The leader hears nothing; what was sent meanwhile arrives late.
+    DeafLeader,
+    /// The leader loses power every `step`.
+    PowerStorm,
+    /// Half of the followers answer the leader's heartbeats for `step`, and the answers take `lasts`;
+    /// everything else between the leader and the others is lost meanwhile. A lease counts from the
+    /// question.
+    LateAnswers,
+    /// The leader keeps one follower for `step`; then that one restarts, the leader cannot tell it
+    /// anything, and the others want its vote while the leader's lease runs on.
+    Grace,
+    /// The leader has heard nothing for `step` when it is asked to end, and does not learn that it
+    /// was followed.
+    DeafHandOver,
+    /// What one follower vouches for takes `lasts` to arrive; the leader loses its quorum meanwhile,
+    /// and wins it back with the help of a slow follower.
+    StaleVouch,
+    /// One node is away for `step`, then the leader dies, and the node that has everything finds
+    /// nobody to elect it; at last the laggard may stand.
+    Laggard,
+}
+
+impl Series {
+    /// All there are.
+    pub const ALL: &[Series] = &[
+        Series::LeaseTrap,
+        Series::LeaderChurn,
+        Series::DeafLeader,
+        Series::PowerStorm,
+        Series::LateAnswers,
+        Series::Grace,
+        Series::DeafHandOver,
+        Series::StaleVouch,
+        Series::Laggard,
+    ];
+
+    /// As it is counted.
+    pub fn name(self) -> &'static str {
+        match self {
+            Series::LeaseTrap => "lease-trap",
+            Series::LeaderChurn => "leader-churn",
+            Series::DeafLeader => "deaf-leader",
+            Series::PowerStorm => "power-storm",
+            Series::LateAnswers => "late-answers",
+            Series::Grace => "grace",
+            Series::DeafHandOver => "deaf-hand-over",
+            Series::StaleVouch => "stale-vouch",
+            Series::Laggard => "laggard",
+        }
+    }
+
+    /// `step` and `lasts`, each at least and at most, in quarters of a heartbeat.
+    pub fn beats(self) -> [(u64, u64); 2] {
+        match self {
+            Series::LeaseTrap => [(1, 24), (40, 160)],
+            Series::LeaderChurn => [(12, 80), (80, 400)],
+            Series::DeafLeader => [(1, 2), (8, 60)],
+            Series::PowerStorm => [(1, 60), (80, 300)],
+            Series::LateAnswers => [(4, 8), (24, 38)],
+            Series::Grace => [(44, 80), (12, 40)],
+            Series::DeafHandOver => [(1, 8), (12, 40)],
+            Series::StaleVouch => [(8, 16), (88, 112)],
+            Series::Laggard => [(60, 200), (160, 320)],
+        }
+    }
+}
+
 /// One thing that goes wrong. Those with a time end by themselves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
@@ -74,15 +149,8 @@ pub enum Fault {
     Terminate { node: NodeIndex, down: Duration },
     /// Whoever leads the first shard is asked to end.
     TerminateLeader { down: Duration },
-    /// The leader is cut off from all but one follower, and that one is restarted again and again:
-    /// it must remember the lease that it granted.
-    LeaseTrap { restart_every: Duration, lasts: Duration },
-    /// Whoever leads is cut off for this long, then the next, and so on.
-    LeaderChurn { each: Duration, lasts: Duration },
-    /// The leader hears nothing for this long; what was sent meanwhile arrives late.
-    DeafLeader { lasts: Duration },
-    /// One node loses power again and again.
-    PowerStorm { node: NodeIndex, every: Duration, lasts: Duration },
+    /// What takes several steps, in an order that chance alone hardly ever finds.
+    Series { series: Series, step: Duration, lasts: Duration },
     /// Loses its disk, and comes back with an empty one.
     Wipe { node: NodeIndex, down: Duration },
     /// The network falls apart.
@@ -124,10 +192,7 @@ impl Fault {
             Fault::PauseLeader { .. } => "pause-leader",
             Fault::Terminate { .. } => "terminate",
             Fault::TerminateLeader { .. } => "terminate-leader",
-            Fault::LeaseTrap { .. } => "lease-trap",
-            Fault::LeaderChurn { .. } => "leader-churn",
-            Fault::DeafLeader { .. } => "deaf-leader",
-            Fault::PowerStorm { .. } => "power-storm",
+            Fault::Series { series, .. } => series.name(),
             Fault::Wipe { .. } => "wipe",
             Fault::Partition { cut: Cut::Halves(_), .. } => "partition",
             Fault::Partition { cut: Cut::Mute(_) | Cut::Deaf(_), .. } => "one-way",
@@ -223,21 +288,8 @@ impl Fault {
             Fault::TerminateLeader { down } => {
                 write!(formatter, "SIGTERM to the leader, down for {down:?}")
             }
-            Fault::LeaseTrap { restart_every, lasts } => write!(
-                formatter,
-                "the leader keeps one follower, which restarts every {restart_every:?}, for {lasts:?}"
-            ),
-            Fault::LeaderChurn { each, lasts } => {
-                write!(
-                    formatter,
-                    "one leader after the other is cut off for {each:?}, for {lasts:?}"
-                )
-            }
-            Fault::DeafLeader { lasts } => {
-                write!(formatter, "what is sent to the leader is held up for {lasts:?}")
-            }
-            Fault::PowerStorm { node, every, lasts } => {
-                write!(formatter, "{} loses power every {every:?} for {lasts:?}", node_name(*node))
+            Fault::Series { series, step, lasts } => {
+                write!(formatter, "{} with steps of {step:?}, for {lasts:?}", series.name())
             }
             Fault::ClockJump { node, by_ms } => {
                 write!(formatter, "wall clock of {} jumps by {by_ms} ms", node_name(*node))

@@ -56,10 +56,6 @@ struct Replica {
     chosen: Slot,
     applied: Slot,
     state: u64,
-    /// What it died over may have reached its disk unreported, up to here.
-    unreported: Slot,
-    /// Its disk was empty when it last looked: there is nothing unreported on it.
-    is_new: bool,
     /// Its disk is gone, with all that it had promised and accepted.
     is_wiped: bool,
 }
@@ -74,15 +70,10 @@ impl Replica {
             chosen: Slot(0),
             applied: Slot(0),
             state: 0,
-            unreported: Slot(0),
-            is_new: true,
             is_wiped: false,
         }
     }
 }
-
-/// How far beyond anything reported a replica may have been when it died.
-const SLOTS_IN_FLIGHT: u64 = 64;
 
 /// Slots whose acceptances are remembered below the highest chosen one.
 const SLOTS_REMEMBERED: u64 = 4_096;
@@ -113,6 +104,7 @@ impl Invariants {
                 }
                 shard.restart(replica, *applied, *state, *promised)
             }
+            Fact::Recovered(entries) => shard.recovered(replica, entries),
             Fact::Met(other) => {
                 self.met.insert(*other);
                 Ok(())
@@ -363,7 +355,7 @@ impl Shard {
             ballots.iter().any(|ballot| {
                 let has = |voter: &&ReplicaId| {
                     let vote = accepted.and_then(|accepted| accepted.get(voter));
-                    vote == Some(&(*ballot, digest)) || self.may_have(**voter, slot)
+                    vote == Some(&(*ballot, digest)) || self.has_applied(**voter, slot)
                 };
                 voters.voters.iter().filter(has).count() * 2 > voters.voters.len()
             })
@@ -379,11 +371,34 @@ impl Shard {
         broken("chosen-on-a-quorum-of-disks", claim)
     }
 
-    /// Whether a replica may have more than it has reported: from a snapshot, or unreported when it
-    /// died.
-    fn may_have(&self, id: ReplicaId, slot: Slot) -> bool {
-        let upto = |replica: &Replica| replica.applied.max(replica.unreported);
-        self.replicas.get(&id).is_some_and(|replica| slot <= upto(replica))
+    /// What a replica has applied it has, be it from a snapshot.
+    fn has_applied(&self, id: ReplicaId, slot: Slot) -> bool {
+        self.replicas.get(&id).is_some_and(|replica| slot <= replica.applied)
+    }
+
+    /// What died with it unreported may be on its disk, and what it reported must be: from now on
+    /// its votes are what it found there.
+    fn recovered(&mut self, id: ReplicaId, entries: &[(Slot, Ballot, u64)]) -> Result<(), Broken> {
+        let applied = self.replica(id).applied;
+        for (&slot, votes) in self.accepted.range_mut(applied.next()..) {
+            let Some(&(ballot, digest)) = votes.get(&id) else { continue };
+            let found = entries.iter().find(|(found, ..)| *found == slot);
+            let is_kept = found.is_some_and(|&(_, newer, value)| {
+                ballot < newer || (ballot, digest) == (newer, value)
+            });
+            if !is_kept {
+                let claim = format!(
+                    "replica {} had accepted slot {} in {ballot:?} and came back with {found:?}",
+                    id.0, slot.0
+                );
+                return broken("accepted-stays-accepted", claim);
+            }
+            votes.remove(&id);
+        }
+        for &(slot, ballot, digest) in entries {
+            self.accepted.entry(slot).or_default().insert(id, (ballot, digest));
+        }
+        Ok(())
     }
 
     fn apply(&mut self, id: ReplicaId, slot: Slot, state: u64) -> Result<(), Broken> {
@@ -444,11 +459,7 @@ impl Shard {
         state: u64,
         promised: Ballot,
     ) -> Result<(), Broken> {
-        let reported = self.accepted.keys().next_back().map_or(applied, |slot| applied.max(*slot));
         let replica = self.replica(id);
-        replica.unreported =
-            if replica.is_new { Slot(0) } else { Slot(reported.0 + SLOTS_IN_FLIGHT) };
-        replica.is_new = false;
         replica.life += 1;
         replica.role = None;
         if promised < replica.promised {

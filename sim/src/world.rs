@@ -34,6 +34,7 @@ mod finale;
 mod hosts;
 mod injector;
 mod planted;
+mod series;
 mod session;
 
 pub use planted::{names as planted_names, plant};

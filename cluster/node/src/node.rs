@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use evenkeel_core::consensus::{Consensus, Effect, Input, ReplicaId, Slot};
+use evenkeel_core::consensus::{Consensus, Effect, Entry, Input, ReplicaId, Slot};
 use evenkeel_core::paxos::Paxos;
 use evenkeel_core::placement::PlacementMap;
 use evenkeel_engine::batch::{Batch, Operation};
@@ -23,6 +23,7 @@ use tokio::sync::oneshot;
 
 use crate::config::NodeConfig;
 use crate::driver::{Unflushed, now, state_record};
+use crate::entry;
 use crate::error::NodeError;
 use crate::forward::PendingForward;
 use crate::genesis::{Birth, be_born, placement_voters};
@@ -30,7 +31,7 @@ use crate::group::{Group, PLACEMENT_GROUP, slots_of};
 use crate::inbound::{Door, Phase, run_listener};
 use crate::machine::Machine;
 use crate::metrics::Metrics;
-use crate::observe::{Fact, observe};
+use crate::observe::{Fact, digest, observe};
 use crate::origin::Origin;
 use crate::peers::{Introduction, Peers};
 use crate::recovery::Recovery;
@@ -329,6 +330,12 @@ fn revive(
     assert!(effects.is_empty(), "a replica does nothing before it is asked to");
     let promised = core.status().promised;
     observe(replica, number, || Fact::Restarted { applied, state: machine.digest, promised });
+    observe(replica, number, || {
+        let slots = applied.next().0..=core.status().last.0;
+        let entries = slots.filter_map(|slot| core.entry(Slot(slot)));
+        let digest = |entry: &Entry| digest(0, &entry::encode(&entry.payload));
+        Fact::Recovered(entries.map(|entry| (entry.slot, entry.ballot, digest(entry))).collect())
+    });
     let mut group = Group::new(number, core, machine);
     group.locations = locations;
     group

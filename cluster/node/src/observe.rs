@@ -67,6 +67,8 @@ pub enum Fact {
         /// The promise it remembers.
         promised: Ballot,
     },
+    /// What recovery found accepted above what is applied: slots, ballots, digests of the payloads.
+    Recovered(Vec<(Slot, Ballot, u64)>),
     /// These voters are in force here.
     Voters(Configuration),
     /// The replica remembers durably that it has met this life of another member: from now on, what

@@ -187,3 +187,24 @@ fn a_lost_disk_has_no_vote() {
     let broken = note(1, chosen(1, 7)).unwrap_err();
     assert_eq!(broken.invariant, "chosen-on-a-quorum-of-disks");
 }
+
+/// Goal: what a disk held is what counts after a restart: more than was reported, never less.
+#[test]
+fn a_restart_tells_what_was_accepted() {
+    let entry = |round: u64, digest: u64| (Slot(2), ballot(round, 1), digest);
+    let restart = |found: Vec<(Slot, Ballot, u64)>| {
+        let begun = [(2, restarted(1, 70, 1)), (2, Fact::Recovered(found))];
+        let then = [(1, accepts(2, 1, 8)), (1, chosen(2, 8))];
+        after_one_write(begun.into_iter().chain(then).collect())
+    };
+    assert_eq!(restart(vec![entry(1, 8)]), None, "it died before it could report");
+    assert_eq!(restart(vec![]), Some("chosen-on-a-quorum-of-disks"));
+    let reported = |found: Vec<(Slot, Ballot, u64)>| {
+        let facts =
+            vec![(2, accepts(2, 1, 8)), (2, restarted(1, 70, 1)), (2, Fact::Recovered(found))];
+        after_one_write(facts)
+    };
+    assert_eq!(reported(vec![entry(2, 9)]), None, "a newer ballot came last");
+    assert_eq!(reported(vec![]), Some("accepted-stays-accepted"));
+    assert_eq!(reported(vec![entry(1, 9)]), Some("accepted-stays-accepted"));
+}

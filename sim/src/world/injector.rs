@@ -6,8 +6,8 @@ use std::time::Duration;
 use evenkeel_runtime as runtime;
 use evenkeel_runtime::simulated::{self, Kill, NodeId, clocks, network};
 
-use super::World;
 use super::hosts::{hold, link, plain_disk, replace_disk};
+use super::{World, series};
 use crate::disk::Weather;
 use crate::disk::platter::Tearing;
 use crate::fault::{Cut, Death, Fault, NodeIndex};
@@ -67,53 +67,8 @@ async fn strike(world: &Rc<World>, fault: Fault) {
             network::reset(world.id(left), world.id(right));
         }
         Fault::TerminateLeader { down } => terminate(world, world.leader(), down).await,
-        Fault::LeaseTrap { restart_every, lasts } => lease_trap(world, restart_every, lasts).await,
-        Fault::LeaderChurn { each, lasts } => leader_churn(world, each, lasts).await,
-        Fault::DeafLeader { lasts } => {
-            let blocked = blocked(world, &Cut::Deaf(world.leader()));
-            block_for(world, blocked, lasts).await;
-        }
-        Fault::PowerStorm { node, every, lasts } => power_storm(world, node, every, lasts).await,
+        Fault::Series { series, step, lasts } => series::play(world, series, step, lasts).await,
         other => strike_locally(world, other).await,
-    }
-}
-
-/// The leader keeps one follower, which restarts again and again; the others want a new leader and
-/// would need its vote.
-async fn lease_trap(world: &Rc<World>, restart_every: Duration, lasts: Duration) {
-    let leader = world.leader();
-    let count = world.hosts.len();
-    let kept = (leader + 1) % count;
-    let others = (0..count).filter(|node| ![leader, kept].contains(node));
-    let cut: Vec<_> = others.flat_map(|node| blocked(world, &Cut::Pair(leader, node))).collect();
-    let restarts = async {
-        loop {
-            wait(world, restart_every).await;
-            kill(world, kept, Death::Process, Duration::from_millis(1));
-            while !simulated::is_running(world.id(kept)) {
-                simulated::sleep_true(Duration::from_millis(1)).await;
-            }
-        }
-    };
-    runtime::either(block_for(world, cut, lasts), restarts).await;
-}
-
-async fn leader_churn(world: &Rc<World>, each: Duration, lasts: Duration) {
-    let end_ns = simulated::now_ns() + lasts.as_nanos() as u64;
-    while simulated::now_ns() < end_ns && !world.is_healed.get() {
-        let cut = blocked(world, &Cut::Halves(vec![world.leader()]));
-        block_for(world, cut, each).await;
-        wait(world, each / 4).await;
-    }
-}
-
-async fn power_storm(world: &Rc<World>, node: NodeIndex, every: Duration, lasts: Duration) {
-    let end_ns = simulated::now_ns() + lasts.as_nanos() as u64;
-    while simulated::now_ns() < end_ns && !world.is_healed.get() {
-        if simulated::is_running(world.id(node)) {
-            kill(world, node, Death::Power(Tearing::Shuffled), Duration::from_millis(1));
-        }
-        wait(world, every).await;
     }
 }
 
@@ -161,7 +116,7 @@ async fn strike_locally(world: &Rc<World>, fault: Fault) {
 }
 
 /// The order matters: the drive decides what is left before the node's destructors run.
-fn kill(world: &World, node: NodeIndex, death: Death, down: Duration) {
+pub(super) fn kill(world: &World, node: NodeIndex, death: Death, down: Duration) {
     let how = match death {
         Death::Process => Kill::Process,
         Death::Power(tearing) => {
@@ -209,7 +164,7 @@ async fn terminate(world: &Rc<World>, node: NodeIndex, down: Duration) {
     }
 }
 
-async fn block_for(world: &Rc<World>, blocked: Vec<(NodeId, NodeId)>, lasts: Duration) {
+pub(super) async fn block_for(world: &Rc<World>, blocked: Vec<(NodeId, NodeId)>, lasts: Duration) {
     for &(from, to) in &blocked {
         network::block(from, to);
     }
@@ -228,7 +183,7 @@ pub(super) async fn cut_off(world: &Rc<World>, node: NodeIndex, lasts: Duration)
 }
 
 /// The directed links that a cut takes away, between members of the cluster only.
-fn blocked(world: &World, cut: &Cut) -> Vec<(NodeId, NodeId)> {
+pub(super) fn blocked(world: &World, cut: &Cut) -> Vec<(NodeId, NodeId)> {
     let count = world.hosts.len();
     let pairs = (0..count).flat_map(|from| (0..count).map(move |to| (from, to)));
     let is_cut = |&(from, to): &(usize, usize)| match cut {
@@ -257,7 +212,7 @@ async fn with_disk(
 }
 
 /// Until the time is over, or the weather is.
-async fn wait(world: &Rc<World>, lasts: Duration) {
+pub(super) async fn wait(world: &Rc<World>, lasts: Duration) {
     const STEP: Duration = Duration::from_millis(5);
     let end_ns = simulated::now_ns() + lasts.as_nanos() as u64;
     while simulated::now_ns() < end_ns && !world.is_healed.get() {

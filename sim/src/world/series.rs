@@ -1,0 +1,205 @@
+//! Scripts: faults in an order that chance alone hardly ever finds, each made for a known kind of bug.
+//!
+//! **Invariant.** A script leaves the links as it found them, whatever happens meanwhile.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use evenkeel_runtime as runtime;
+use evenkeel_runtime::simulated::{self, NodeId, network};
+
+use super::World;
+use super::hosts::hold;
+use super::injector::{block_for, blocked, kill, wait};
+use crate::disk::platter::Tearing;
+use crate::fault::{Cut, Death, NodeIndex, Series};
+
+/// A process that is killed is started again at once.
+const AT_ONCE: Duration = Duration::from_millis(1);
+
+/// Plays one script; `step` and `lasts` are as `Series` says.
+pub(super) async fn play(world: &Rc<World>, series: Series, step: Duration, lasts: Duration) {
+    let cast = Cast::now(world);
+    match series {
+        Series::LeaseTrap => lease_trap(world, &cast, step, lasts).await,
+        Series::LeaderChurn => leader_churn(world, step, lasts).await,
+        Series::DeafLeader => {
+            block_for(world, blocked(world, &Cut::Deaf(cast.leader)), lasts).await;
+        }
+        Series::PowerStorm => power_storm(world, cast.leader, step, lasts).await,
+        Series::LateAnswers => late_answers(world, &cast, step, lasts).await,
+        Series::Grace => grace(world, &cast, step, lasts).await,
+        Series::DeafHandOver => deaf_hand_over(world, &cast, step, lasts).await,
+        Series::StaleVouch => stale_vouch(world, &cast, step, lasts).await,
+        Series::Laggard => laggard(world, &cast, step, lasts).await,
+    }
+}
+
+/// Who plays which part.
+struct Cast {
+    leader: NodeIndex,
+    /// With the leader, these are a quorum: one of three, two of five.
+    kept: Vec<NodeIndex>,
+    others: Vec<NodeIndex>,
+}
+
+impl Cast {
+    fn now(world: &World) -> Cast {
+        let count = world.hosts.len();
+        let leader = world.leader();
+        let followers: Vec<NodeIndex> = (1..count).map(|step| (leader + step) % count).collect();
+        let (kept, others) = followers.split_at(count / 2);
+        Cast { leader, kept: kept.to_vec(), others: others.to_vec() }
+    }
+}
+
+/// Directed links that are cut until this is dropped.
+struct Blocked(Vec<(NodeId, NodeId)>);
+
+impl Blocked {
+    fn from_to(world: &World, from: &[NodeIndex], to: &[NodeIndex]) -> Blocked {
+        let pairs = from.iter().flat_map(|&from| to.iter().map(move |&to| (from, to)));
+        let links: Vec<_> = pairs
+            .filter(|(from, to)| from != to)
+            .map(|(from, to)| (world.id(from), world.id(to)))
+            .collect();
+        links.iter().for_each(|&(from, to)| network::block(from, to));
+        Blocked(links)
+    }
+
+    fn between(world: &World, left: &[NodeIndex], right: &[NodeIndex]) -> [Blocked; 2] {
+        [Blocked::from_to(world, left, right), Blocked::from_to(world, right, left)]
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|&(from, to)| network::unblock(from, to));
+    }
+}
+
+/// Directed links that take this long, until this is dropped: what was sent before stays late.
+struct Late(Vec<(NodeId, NodeId)>);
+
+impl Late {
+    fn from_to(world: &World, from: &[NodeIndex], to: NodeIndex, latency: Duration) -> Late {
+        let links: Vec<_> = from.iter().map(|&from| (world.id(from), world.id(to))).collect();
+        for &(from, to) in &links {
+            let link = network::link(from, to);
+            let latency_us = latency.as_micros() as u64;
+            network::set_link(from, to, Some(network::Link { latency_us, ..link }));
+        }
+        Late(links)
+    }
+}
+
+impl Drop for Late {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|&(from, to)| network::set_link(from, to, None));
+    }
+}
+
+async fn lease_trap(world: &Rc<World>, cast: &Cast, restart_every: Duration, lasts: Duration) {
+    let _cut = Blocked::between(world, &[cast.leader], &cast.others);
+    let restarts = async {
+        loop {
+            wait(world, restart_every).await;
+            for &kept in &cast.kept {
+                kill(world, kept, Death::Process, AT_ONCE);
+                while !simulated::is_running(world.id(kept)) {
+                    simulated::sleep_true(AT_ONCE).await;
+                }
+            }
+        }
+    };
+    runtime::either(wait(world, lasts), restarts).await;
+}
+
+async fn leader_churn(world: &Rc<World>, each: Duration, lasts: Duration) {
+    let end_ns = simulated::now_ns() + lasts.as_nanos() as u64;
+    while simulated::now_ns() < end_ns && !world.is_healed.get() {
+        let cut = blocked(world, &Cut::Halves(vec![world.leader()]));
+        block_for(world, cut, each).await;
+        wait(world, each / 4).await;
+    }
+}
+
+async fn power_storm(world: &Rc<World>, node: NodeIndex, every: Duration, lasts: Duration) {
+    let end_ns = simulated::now_ns() + lasts.as_nanos() as u64;
+    while simulated::now_ns() < end_ns && !world.is_healed.get() {
+        if simulated::is_running(world.id(node)) {
+            kill(world, node, Death::Power(Tearing::Shuffled), AT_ONCE);
+        }
+        wait(world, every).await;
+    }
+}
+
+/// The answers to the heartbeats of `step` arrive when the others may have elected somebody else.
+async fn late_answers(world: &Rc<World>, cast: &Cast, step: Duration, lasts: Duration) {
+    let _mute = Blocked::from_to(world, &cast.others, &[cast.leader]);
+    let answers = Late::from_to(world, &cast.kept, cast.leader, lasts);
+    wait(world, step).await;
+    drop(answers);
+    let followers = [&cast.kept[..], &cast.others[..]].concat();
+    let _cut = Blocked::from_to(world, &[cast.leader], &followers);
+    // As long as a lease that counts from the receipt of such an answer.
+    wait(world, lasts + 3 * step).await;
+}
+
+async fn grace(world: &Rc<World>, cast: &Cast, step: Duration, lasts: Duration) {
+    let _cut = Blocked::between(world, &[cast.leader], &cast.others);
+    wait(world, step).await;
+    let _silence = Blocked::from_to(world, &[cast.leader], &cast.kept);
+    if !world.is_healed.get() {
+        cast.kept.iter().for_each(|&kept| kill(world, kept, Death::Process, AT_ONCE));
+    }
+    wait(world, lasts).await;
+}
+
+async fn deaf_hand_over(world: &Rc<World>, cast: &Cast, step: Duration, lasts: Duration) {
+    let followers = [&cast.kept[..], &cast.others[..]].concat();
+    let _deaf = Blocked::from_to(world, &followers, &[cast.leader]);
+    wait(world, step).await;
+    let leader = world.id(cast.leader);
+    if simulated::is_running(leader) && !world.is_healed.get() {
+        hold(world, cast.leader, lasts);
+        simulated::terminate(leader);
+    }
+    wait(world, lasts).await;
+}
+
+/// The other follower is down until the leader has given up and asks for votes; then, as whoever
+/// restarts, it grants none for a lease's time, and the leader is elected just as the vouches that it
+/// was given in its last ballot arrive.
+async fn stale_vouch(world: &Rc<World>, cast: &Cast, step: Duration, lasts: Duration) {
+    let leader = [cast.leader];
+    let _apart = Blocked::between(world, &cast.kept, &cast.others);
+    let others_cut = Blocked::between(world, &leader, &cast.others);
+    let vouches = Late::from_to(world, &cast.kept, cast.leader, lasts);
+    wait(world, step).await;
+    let _quiet = Blocked::from_to(world, &leader, &cast.kept);
+    drop(vouches);
+    // A lease is four heartbeats; within one more it is asked again; what it is asked takes one each time.
+    let beat = Duration::from_micros(world.plan.knobs.heartbeat_us);
+    if !world.is_healed.get() {
+        let down = lasts.saturating_sub(step + 19 * beat / 4);
+        cast.others.iter().for_each(|&other| kill(world, other, Death::Process, down));
+    }
+    drop(others_cut);
+    let late = |&other: &NodeIndex| Late::from_to(world, &leader, other, beat);
+    let _slow: Vec<Late> = cast.others.iter().map(late).collect();
+    wait(world, lasts + 7 * beat).await;
+}
+
+async fn laggard(world: &Rc<World>, cast: &Cast, step: Duration, lasts: Duration) {
+    let everybody: Vec<NodeIndex> = (0..world.hosts.len()).collect();
+    let away = Blocked::between(world, &cast.others, &everybody);
+    wait(world, step).await;
+    if !world.is_healed.get() {
+        kill(world, cast.leader, Death::Process, lasts);
+    }
+    // Whoever has everything asks for votes, and asks in vain.
+    wait(world, lasts / 3).await;
+    drop(away);
+    wait(world, lasts / 2).await;
+}
