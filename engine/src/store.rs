@@ -29,6 +29,9 @@ use crate::batch::{KEY_SIZE_MAX, VALUE_SIZE_MAX};
 
 mod recency;
 mod slab;
+mod warm;
+
+pub use self::warm::Hint;
 
 /// Redis Cluster's number of hash slots.
 pub const SLOT_COUNT: u16 = 16_384;

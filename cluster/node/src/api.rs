@@ -9,6 +9,7 @@ use bytes::Bytes;
 use evenkeel_wire::reply::Reply;
 
 pub use crate::order::Order;
+pub use evenkeel_core::placement::slots;
 
 /// The keyspace that `SELECT 0` means: replicated, strong, durable.
 pub const KEYSPACE_DEFAULT: u8 = 0;
@@ -27,6 +28,13 @@ pub enum Execution {
     Done(Reply),
     /// Under way; later commands of the same connection may start meanwhile.
     Pending(PendingReply),
+}
+
+/// A key that commands are about to name: see `Node::warm`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Hint {
+    pub(crate) keyspace: u8,
+    pub(crate) hint: evenkeel_engine::store::Hint,
 }
 
 /// A key as `WATCH` saw it.

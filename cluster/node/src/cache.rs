@@ -38,25 +38,25 @@ impl Node {
     pub(crate) fn execute_cache(&self, command: &Command<'_>) -> Reply {
         let now_ms = runtime::clock::wall_ms();
         let store = &mut *self.cache.borrow_mut();
-        match *command {
-            Command::Get { key } => {
-                return cached(store, key, now_ms).map_or(Reply::Null, Reply::bulk);
-            }
-            Command::Set { key, value, options }
-                if is_plain(options) && store.fits(key.len(), value.len()) =>
-            {
-                store.put(slots::slot(key), key, value, self.cache_version(), 0, None);
-                return Reply::OK;
-            }
-            _ => (),
+        if let Command::Get { key } = *command {
+            return cached(store, key).map_or(Reply::Null, Reply::bulk);
         }
         self.evaluate_cache(store, command, now_ms)
     }
 
     /// The common case without a `Reply` in between: hands the value of a key in `cache` to `take`.
     pub fn cache_get<T>(&self, key: &[u8], take: impl FnOnce(Option<&[u8]>) -> T) -> T {
-        let now_ms = runtime::clock::wall_ms();
-        take(cached(&mut self.cache.borrow_mut(), key, now_ms))
+        take(cached(&mut self.cache.borrow_mut(), key))
+    }
+
+    /// The common `SET` without a `Reply` in between. False: nothing was done, go the long way.
+    pub fn cache_set(&self, key: &[u8], value: &[u8], options: SetOptions) -> bool {
+        let store = &mut *self.cache.borrow_mut();
+        let takes = is_plain(options) && store.fits(key.len(), value.len());
+        if takes {
+            store.put(slots::slot(key), key, value, self.cache_version(), 0, None);
+        }
+        takes
     }
 
     fn evaluate_cache(&self, store: &mut Store, command: &Command<'_>, now_ms: u64) -> Reply {
@@ -166,10 +166,13 @@ impl Node {
 }
 
 /// Touches the key, and hides it when its time is over.
-fn cached<'a>(store: &'a mut Store, key: &[u8], now_ms: u64) -> Option<&'a [u8]> {
+fn cached<'a>(store: &'a mut Store, key: &[u8]) -> Option<&'a [u8]> {
     let found = store.get(slots::slot(key), key)?;
+    // Most keys never expire: for them nobody asks for the time.
+    let is_over =
+        found.expires_at_ms != 0 && is_over(found.expires_at_ms, runtime::clock::wall_ms());
     match found.value {
-        Value::Memory(value) if !is_over(found.expires_at_ms, now_ms) => Some(value),
+        Value::Memory(value) if !is_over => Some(value),
         Value::Memory(_) | Value::Log(..) => None,
     }
 }

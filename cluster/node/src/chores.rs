@@ -11,6 +11,7 @@ use evenkeel_engine::batch::BatchBuilder;
 use evenkeel_runtime as runtime;
 use evenkeel_wire::peer::messages::{Join, JoinReply, MapReply};
 
+use crate::config::Member;
 use crate::driver::now;
 use crate::entry::{self, SessionStamp, WriteContext};
 use crate::genesis::{MET, placement_voters};
@@ -35,6 +36,7 @@ impl Node {
             self.expire_default();
             if !self.stopping.get() {
                 (0..self.groups.len() as u32).for_each(|group| self.reconcile(group));
+                self.note_moves();
             }
         }
     }
@@ -87,6 +89,20 @@ impl Node {
             let id = group.next_proposal();
             self.step_group(&mut group, Input::Reconfigure(id, next));
             group.proposed = None; // Refused or not, the next turn looks again.
+        }
+    }
+
+    /// Has the map say where members are, if the configuration (the same on every node) says that one
+    /// has moved: it is by the map that clients are sent to it.
+    fn note_moves(self: &Rc<Node>) {
+        let Some(command) = moved_member(&self.map.borrow(), &self.config.cluster.members) else {
+            return;
+        };
+        let mut group = self.groups[PLACEMENT_GROUP as usize].borrow_mut();
+        let status = group.core.status();
+        if group.is_leader() && status.last == status.commit {
+            let payload = entry::placement(&command.encode());
+            let _unattended = self.propose_unattended(&mut group, payload);
         }
     }
 
@@ -181,6 +197,17 @@ fn expiry_payload(keys: &[Bytes], now_ms: u64) -> Bytes {
     let mut batch = BatchBuilder::new(&context.encode());
     keys.iter().for_each(|key| batch.delete(key));
     batch.finish()
+}
+
+/// What tells the map where the first member is now that is elsewhere than the map says.
+fn moved_member(map: &PlacementMap, members: &[Member]) -> Option<MapCommand> {
+    map.nodes().iter().find_map(|node| {
+        let member = members.iter().find(|member| member.name == node.name)?;
+        let Member { peer_address, client_address, .. } = *member;
+        let moved = (node.peer_address, node.client_address) != (peer_address, client_address);
+        let node = node.replica;
+        moved.then_some(MapCommand::SetAddresses { node, peer_address, client_address })
+    })
 }
 
 /// One voter out or in, on the way from `current` to `wanted`. Who is gone for good leaves before the

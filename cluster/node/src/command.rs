@@ -8,14 +8,15 @@
 
 use std::borrow::Cow;
 
+use evenkeel_core::placement::slots::SLOT_COUNT;
 use evenkeel_engine::batch::OPERATION_COUNT_MAX;
 use evenkeel_engine::limits::{KEY_SIZE_MAX, VALUE_SIZE_MAX};
+use evenkeel_engine::store;
 use evenkeel_wire::arguments::{List, Pairs};
 use evenkeel_wire::command::{Command, Expiry};
 use evenkeel_wire::limits::{self, ARGUMENT_COUNT_MAX, FRAME_BODY_SIZE_MAX};
 use evenkeel_wire::reply::Reply;
 
-pub mod glob;
 mod keys;
 mod number;
 pub mod scan;
@@ -29,6 +30,8 @@ const _: () = {
     assert!(limits::KEY_SIZE_MAX <= KEY_SIZE_MAX, "the engine keeps the keys that parse");
     assert!(ARGUMENT_COUNT_MAX <= OPERATION_COUNT_MAX, "one command fits a batch");
     assert!(VALUE_SIZE_MAX < REPLY_SIZE_MAX, "every value can be read");
+    assert!(SLOT_COUNT == store::SLOT_COUNT, "the engine has a table for each hash slot");
+    assert!(SLOT_COUNT == limits::SLOT_COUNT, "a hash slot that parses exists");
     assert!(REPLY_SIZE_MAX < FRAME_BODY_SIZE_MAX, "a reply from another node fits its frame");
 };
 

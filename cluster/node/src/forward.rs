@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 
 use crate::entry::SessionStamp;
 use crate::group::PLACEMENT_GROUP;
+use crate::lead::Attempt;
 use crate::node::Node;
 use crate::reply;
 use crate::request::{NotHere, Request, Task};
@@ -104,30 +105,41 @@ impl Node {
             self.peers.send(from, &Frame::ForwardReply(ForwardReply { id, outcome }));
             return;
         };
-        self.served.set(self.served.get() + 1);
-        drop(runtime::spawn(async move {
-            let attempt = node.attempt(&request);
-            let led = node.lead(&request, attempt);
-            let outcome = match runtime::timeout(node.config.request_timeout, led).await {
-                Ok(Ok(answer)) => ForwardOutcome::Reply(Bytes::from(reply::encode(&answer))),
-                Ok(Err(NotHere::Leader(leader))) => {
-                    let leader = leader.map(|leader| leader.0);
-                    ForwardOutcome::NotLeader(NotLeader { leader })
-                }
-                Ok(Err(NotHere::NoSession)) => ForwardOutcome::UnknownSession(UnknownSession {}),
-                // Not "not the leader": that would say that nothing was done.
-                Ok(Err(NotHere::Busy | NotHere::Damaged | NotHere::Unsure)) | Err(_) => {
-                    ForwardOutcome::Busy(Busy {})
-                }
-            };
-            node.served.set(node.served.get() - 1);
-            let answer = ForwardReply { id, outcome: Some(outcome) };
-            if !node.peers.send(from, &Frame::ForwardReply(answer)) {
-                let text = "ERR the reply is too large to be sent on by another node: ask for less";
-                let outcome = Some(ForwardOutcome::Failed(text.to_string()));
-                node.peers.send(from, &Frame::ForwardReply(ForwardReply { id, outcome }));
+        match self.attempt(&request) {
+            Attempt::Answered(answer) => self.answer_forward(from, id, Ok(answer)),
+            Attempt::NotHere(not_here) => self.answer_forward(from, id, Err(not_here)),
+            attempt => {
+                self.served.set(self.served.get() + 1);
+                drop(runtime::spawn(async move {
+                    let led = node.lead(&request, attempt);
+                    let led = runtime::timeout(node.config.request_timeout, led).await;
+                    node.served.set(node.served.get() - 1);
+                    node.answer_forward(from, id, led.unwrap_or(Err(NotHere::Unsure)));
+                }));
             }
-        }));
+        }
+    }
+
+    /// Says what became of a request that another node had us lead.
+    fn answer_forward(&self, to: ReplicaId, id: u64, led: Result<Reply, NotHere>) {
+        let outcome = match led {
+            Ok(answer) => ForwardOutcome::Reply(Bytes::from(reply::encode(&answer))),
+            Err(NotHere::Leader(leader)) => {
+                let leader = leader.map(|leader| leader.0);
+                ForwardOutcome::NotLeader(NotLeader { leader })
+            }
+            Err(NotHere::NoSession) => ForwardOutcome::UnknownSession(UnknownSession {}),
+            // Not "not the leader": that would say that nothing was done.
+            Err(NotHere::Busy | NotHere::Damaged | NotHere::Unsure) => {
+                ForwardOutcome::Busy(Busy {})
+            }
+        };
+        let answer = ForwardReply { id, outcome: Some(outcome) };
+        if !self.peers.send(to, &Frame::ForwardReply(answer)) {
+            let text = "ERR the reply is too large to be sent on by another node: ask for less";
+            let outcome = Some(ForwardOutcome::Failed(text.to_string()));
+            self.peers.send(to, &Frame::ForwardReply(ForwardReply { id, outcome }));
+        }
     }
 }
 

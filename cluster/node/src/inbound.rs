@@ -101,11 +101,13 @@ async fn serve(door: &Door, stream: TcpStream, number: u64) -> Result<(), String
     };
     check_hello(&hello, &door.me)?;
     let from = ReplicaId(hello.node);
+    let mut met = false;
     loop {
         let Some(frame) = next_frame(&mut reader, &mut buffer).await? else { return Ok(()) };
         let phase = door.phase.borrow().clone();
-        if let Phase::Running(node) = &phase {
+        if let (Phase::Running(node), false) = (&phase, met) {
             node.meet(&hello.name, from).await;
+            met = true;
         }
         // Asked after the meeting, which waits for the disk: the answer may have been given meanwhile.
         if door.is_of_a_past_life(&hello.name, number) {

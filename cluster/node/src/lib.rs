@@ -38,3 +38,4 @@ mod state;
 mod status;
 mod sweep;
 mod views;
+mod warm;

@@ -1,36 +1,42 @@
 //! What waits to be sent to one peer: bounded, and folded where two messages say as much as one.
 //!
-//! Consensus tolerates loss, so a full box drops consensus messages. It must not drop silently for
-//! ever: what is lost is counted, and the cores send again.
+//! ```text
+//! messages   of the consensus groups, in the order of each group   ─► one frame a wake-up
+//! frames     everything else, encoded already                      ─► behind it
+//! ```
+//!
+//! The two keep no order between them, and need none: consensus tolerates messages that overtake each
+//! other. It tolerates loss, so a full box drops consensus messages. It must not drop silently for ever:
+//! what is lost is counted, and the cores send again.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 
-use bytes::Bytes;
+use bytes::BytesMut;
 use evenkeel_core::consensus::{Message, Payload, ReplicaId, Slot};
+use evenkeel_wire::peer::{self, Message as Frame, PeerError};
 
 /// The most bytes of messages kept for a peer that does not take them.
 pub(crate) const OUTBOX_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// An `Accept` grows by folding until it holds this much.
 const FOLDED_BYTES_MAX: usize = 1024 * 1024;
 
-/// One thing to send.
+/// One consensus message to send.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Outgoing {
-    Consensus {
-        group: u32,
-        to: ReplicaId,
-        message: Message,
-        /// In bytes, about.
-        size: usize,
-    },
-    /// A frame that is encoded already.
-    Frame(Bytes),
+pub(crate) struct Outgoing {
+    pub(crate) group: u32,
+    pub(crate) to: ReplicaId,
+    pub(crate) message: Message,
+    /// In bytes, about.
+    pub(crate) size: usize,
 }
 
-/// Messages for one peer, oldest first.
+/// What waits for one peer.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    queue: VecDeque<Outgoing>,
+    messages: Vec<Outgoing>,
+    /// Group → its last message in `messages`.
+    last: BTreeMap<u32, usize>,
+    frames: BytesMut,
     bytes: usize,
     pub(crate) dropped: u64,
 }
@@ -38,41 +44,45 @@ pub(crate) struct Outbox {
 impl Outbox {
     pub(crate) fn consensus(&mut self, group: u32, to: ReplicaId, message: Message) {
         let size = message_size(&message);
-        if let Some(Outgoing::Consensus {
-            group: last_group,
-            to: last_to,
-            message: last,
-            size: sum,
-        }) = self.queue.back_mut()
-            && (*last_group, *last_to) == (group, to)
-            && fold(last, &message)
-        {
-            *sum += size;
-            self.bytes += size;
-            return;
-        }
         if OUTBOX_BYTES_MAX < self.bytes + size {
             self.dropped += 1;
             return;
         }
         self.bytes += size;
-        self.queue.push_back(Outgoing::Consensus { group, to, message, size });
+        if let Some(&place) = self.last.get(&group)
+            && self.messages[place].to == to
+            && fold(&mut self.messages[place].message, &message)
+        {
+            self.messages[place].size += size;
+            return;
+        }
+        self.last.insert(group, self.messages.len());
+        self.messages.push(Outgoing { group, to, message, size });
     }
 
     /// Queues a frame. `false`: the box is full, and the frame will not be sent.
-    pub(crate) fn frame(&mut self, frame: Bytes) -> bool {
-        if OUTBOX_BYTES_MAX < self.bytes + frame.len() {
+    ///
+    /// # Errors
+    /// The frame is too large for any peer; it is not queued.
+    pub(crate) fn frame(&mut self, frame: &Frame) -> Result<bool, PeerError> {
+        let size_before = self.frames.len();
+        peer::encode(frame, &mut self.frames)?;
+        let size = self.frames.len() - size_before;
+        let fits = self.bytes + size <= OUTBOX_BYTES_MAX;
+        if fits {
+            self.bytes += size;
+        } else {
+            self.frames.truncate(size_before);
             self.dropped += 1;
-            return false;
         }
-        self.bytes += frame.len();
-        self.queue.push_back(Outgoing::Frame(frame));
-        true
+        Ok(fits)
     }
 
-    pub(crate) fn take(&mut self) -> VecDeque<Outgoing> {
+    /// Empties the box.
+    pub(crate) fn take(&mut self) -> (Vec<Outgoing>, BytesMut) {
         self.bytes = 0;
-        std::mem::take(&mut self.queue)
+        self.last.clear();
+        (std::mem::take(&mut self.messages), self.frames.split())
     }
 }
 
@@ -132,7 +142,9 @@ fn payload_size(payload: &Payload) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use evenkeel_core::consensus::Ballot;
+    use evenkeel_wire::peer::messages::MapReply;
 
     use super::*;
 
@@ -143,32 +155,53 @@ mod tests {
     }
 
     #[test]
-    fn accepts_that_follow_each_other_travel_as_one() {
+    fn accepts_of_a_group_that_follow_each_other_travel_as_one() {
         let (mut outbox, to) = (Outbox::default(), ReplicaId(2));
         outbox.consensus(1, to, accept(0, 1));
-        outbox.consensus(1, to, accept(1, 2));
         outbox.consensus(2, to, accept(3, 1)); // Another group: not folded.
+        outbox.consensus(1, to, accept(1, 2)); // Folded, whatever stands between.
         outbox.consensus(2, to, accept(9, 1)); // A gap: not folded.
         let Message::Accept { ballot, payloads, .. } = accept(0, 3) else { unreachable!() };
         let folded = Message::Accept { ballot, after: Slot(0), payloads, commit: Slot(1) };
         let messages: Vec<(u32, Message)> = outbox
             .take()
+            .0
             .into_iter()
-            .map(|outgoing| match outgoing {
-                Outgoing::Consensus { group, message, .. } => (group, message),
-                Outgoing::Frame(_) => panic!("no frame was sent"),
-            })
+            .map(|outgoing| (outgoing.group, outgoing.message))
             .collect();
         assert_eq!(messages, [(1, folded), (2, accept(3, 1)), (2, accept(9, 1))]);
+    }
+
+    /// A message folds into the last one of its group only: what is behind that must not overtake it.
+    #[test]
+    fn a_message_never_overtakes_another_of_its_group() {
+        let (mut outbox, to) = (Outbox::default(), ReplicaId(2));
+        let ballot = Ballot { round: 1, replica: ReplicaId(1) };
+        let heartbeat = Message::Heartbeat { ballot, commit: Slot(0), round: 1 };
+        outbox.consensus(1, to, accept(0, 1));
+        outbox.consensus(1, to, heartbeat.clone());
+        outbox.consensus(1, to, accept(1, 1));
+        outbox.consensus(1, ReplicaId(3), accept(2, 1)); // Another life of the peer.
+        let messages: Vec<Message> =
+            outbox.take().0.into_iter().map(|outgoing| outgoing.message).collect();
+        assert_eq!(messages, [accept(0, 1), heartbeat, accept(1, 1), accept(2, 1)]);
+        outbox.consensus(1, to, accept(1, 1)); // What was taken is gone.
+        assert_eq!(outbox.take().0.len(), 1);
     }
 
     #[test]
     fn a_peer_that_takes_nothing_cannot_grow_our_memory() {
         let mut outbox = Outbox::default();
-        let body = Bytes::from(vec![0; 1024 * 1024]);
-        let sent = (0..64).filter(|_| outbox.frame(body.clone())).count();
-        assert_eq!(sent, OUTBOX_BYTES_MAX / body.len());
+        let placement = Bytes::from(vec![0; 1024 * 1024]);
+        let frame = Frame::MapReply(MapReply { epoch: 1, placement });
+        let sent = (0..64).filter(|_| outbox.frame(&frame).expect("it is not too large")).count();
+        assert_eq!(sent, 15, "sixteen, but for their headers");
         assert_eq!(outbox.dropped, 64 - sent as u64);
         assert!(outbox.bytes <= OUTBOX_BYTES_MAX);
+        outbox.consensus(1, ReplicaId(2), accept(0, 1));
+        let (messages, frames) = outbox.take();
+        assert_eq!(messages.len(), 1, "small ones still fit");
+        assert!(frames.len() <= OUTBOX_BYTES_MAX);
+        assert_eq!(outbox.frame(&frame), Ok(true), "what was taken makes room");
     }
 }

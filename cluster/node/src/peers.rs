@@ -118,14 +118,12 @@ impl Peers {
     pub(crate) fn send(&self, to: ReplicaId, frame: &Frame) -> bool {
         let by_replica = self.by_replica.borrow();
         let Some(link) = by_replica.get(&to) else { return false };
-        let mut bytes = BytesMut::new();
-        if let Err(error) = peer::encode(frame, &mut bytes) {
-            tracing::error!(%error, "a frame was too large to be sent");
-            return false;
-        }
-        let queued = link.outbox.borrow_mut().frame(bytes.freeze());
+        let queued = link.outbox.borrow_mut().frame(frame);
         link.wake.notify_one();
-        queued
+        queued.unwrap_or_else(|error| {
+            tracing::error!(%error, "a frame was too large to be sent");
+            false
+        })
     }
 
     pub(crate) fn heard(&self, name: &str) {
@@ -202,32 +200,24 @@ async fn write_link(peers: &Peers, link: &Link, writer: &mut TcpWriter) -> std::
 
 /// Encodes what waits in the outbox.
 fn fill(peers: &Peers, link: &Link, bytes: &mut BytesMut) {
-    let queue = link.outbox.borrow_mut().take();
-    let mut batch = Vec::new();
+    let (messages, frames) = link.outbox.borrow_mut().take();
+    let mut batch = Vec::with_capacity(messages.len());
     let mut batch_bytes = 0;
-    for outgoing in queue {
-        match outgoing {
-            Outgoing::Consensus { group, to, message, size } => {
-                if BATCH_BYTES < batch_bytes + size {
-                    close_batch(peers, &mut batch, bytes);
-                    batch_bytes = 0;
-                }
-                batch_bytes += size;
-                batch.push(Envelope {
-                    shard: group,
-                    from: peers.me.replica.0,
-                    to: to.0,
-                    message: Some(codec::to_wire(message)),
-                });
-            }
-            Outgoing::Frame(frame) => {
-                close_batch(peers, &mut batch, bytes);
-                batch_bytes = 0;
-                bytes.extend_from_slice(&frame);
-            }
+    for Outgoing { group, to, message, size } in messages {
+        if BATCH_BYTES < batch_bytes + size {
+            close_batch(peers, &mut batch, bytes);
+            batch_bytes = 0;
         }
+        batch_bytes += size;
+        batch.push(Envelope {
+            shard: group,
+            from: peers.me.replica.0,
+            to: to.0,
+            message: Some(codec::to_wire(message)),
+        });
     }
     close_batch(peers, &mut batch, bytes);
+    bytes.unsplit(frames);
 }
 
 fn close_batch(peers: &Peers, batch: &mut Vec<Envelope>, bytes: &mut BytesMut) {

@@ -16,6 +16,7 @@ use evenkeel_wire::reply::Reply;
 
 use crate::api::{Execution, KEYSPACE_CACHE, KEYSPACE_DEFAULT, KEYSPACE_NAMES, Order, Watched};
 use crate::bugs::{Bug, planted};
+use crate::command::scan;
 use crate::command::scatter::{self, Plan, Split};
 use crate::config::ClusterMode;
 use crate::forward::Answer;
@@ -165,7 +166,10 @@ impl Node {
             Command::Scan { cursor, .. } => {
                 let slot = u16::try_from(*cursor).ok().filter(|slot| *slot < slots::SLOT_COUNT);
                 let slot = slot.ok_or_else(|| Reply::error("ERR invalid cursor"))?;
-                Ok(one(self.group_of(slot)))
+                match self.scanned_group(slot) {
+                    Some(group) => Ok(one(group)),
+                    None => Err(scan::reply(0, Vec::new())),
+                }
             }
             Command::DbSize => Ok(Job::Sweep(owned(), Sweep::Sum)),
             Command::Keys { .. } => Ok(Job::Sweep(owned(), Sweep::Concatenate)),
@@ -285,10 +289,11 @@ impl Node {
     }
 
     async fn sweep(self: Rc<Node>, command: OwnedCommand, sweep: Sweep) -> Reply {
-        let groups = 1..=self.config.cluster.shard_count;
-        let start = runtime::random_u64() % u64::from(self.config.cluster.shard_count);
+        let mut groups = self.swept_groups();
+        let start = runtime::random_u64() as usize % groups.len().max(1);
+        groups.rotate_left(start);
         let (mut sum, mut keys) = (0, Vec::new());
-        for group in groups.clone().cycle().skip(start as usize).take(groups.count()) {
+        for group in groups {
             loop {
                 let task = Task::Command(command.clone());
                 let request = Request { group, task, stamp: None };

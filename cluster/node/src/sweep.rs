@@ -8,10 +8,12 @@ use std::ops::Range;
 use bytes::Bytes;
 use evenkeel_engine::store::Store;
 use evenkeel_wire::command::Command;
+use evenkeel_wire::glob;
 use evenkeel_wire::reply::Reply;
 
-use crate::command::glob;
 use crate::command::scan::{self, Filter};
+use crate::config::ClusterMode;
+use crate::node::Node;
 use crate::views::{Write, is_over};
 
 /// How many keys one log entry of a flush deletes at most.
@@ -20,6 +22,23 @@ const FLUSHED_COUNT_MAX: usize = 2048;
 const FLUSHED_BYTES_MAX: usize = 512 * 1024;
 /// The most slots that one call of `SCAN` looks at: an empty keyspace must not take a second.
 const SCANNED_SLOTS_MAX: u16 = 1024;
+
+impl Node {
+    /// The groups that a command about all keys is about: every shard, or, where clients follow the
+    /// leaders themselves and ask each of them, the shards led here.
+    pub(crate) fn swept_groups(&self) -> Vec<u32> {
+        (1..=self.config.cluster.shard_count).filter(|group| self.sweeps(*group)).collect()
+    }
+
+    /// The group in which a scan goes on that has come to a slot; `None`: there is nothing behind it.
+    pub(crate) fn scanned_group(&self, slot: u16) -> Option<u32> {
+        (self.group_of(slot)..=self.config.cluster.shard_count).find(|group| self.sweeps(*group))
+    }
+
+    fn sweeps(&self, group: u32) -> bool {
+        self.config.mode == ClusterMode::Proxy || self.groups[group as usize].borrow().is_leader()
+    }
+}
 
 /// Whether `evaluate` is the one to ask.
 pub(crate) fn is_sweep(command: &Command<'_>) -> bool {
@@ -77,6 +96,7 @@ fn walk(
     now_ms: u64,
 ) -> Reply {
     let Some(start) = scan::slot(cursor) else { return scan::reply(0, Vec::new()) };
+    let start = start.max(slots.start); // It may have skipped shards of other nodes.
     let end = slots.end.min(start.saturating_add(SCANNED_SLOTS_MAX));
     let (mut keys, mut looked_at, mut next) = (Vec::new(), 0, start);
     while next < end && looked_at < count {

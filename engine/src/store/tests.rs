@@ -387,3 +387,30 @@ proptest! {
         run(Tier::BackedByLog, steps);
     }
 }
+
+/// Goal: warming is a guess about keys that are there, gone, out of memory or never were, and nobody can
+/// tell afterwards that it happened. Method: the same walk over two stores, one of them warmed.
+#[test]
+fn warming_changes_nothing() {
+    let tier = Tier::BackedByLog;
+    let fill = || {
+        let mut store = Store::new(room_for(20, tier), tier);
+        (0..40).for_each(|number| put(&mut store, &format!("{number:02}"), "value"));
+        (0..10).for_each(|number| assert!(store.remove(0, format!("{number:02}").as_bytes())));
+        store
+    };
+    let (mut warmed, mut left) = (fill(), fill());
+    assert!(warmed.stats().evicted > 0, "some values are out of memory");
+    for slot in [0, 1, SLOT_COUNT - 1] {
+        warmed.warm((0..100).map(|number| Hint::new(slot, format!("{number:02}").as_bytes())));
+    }
+    warmed.warm(std::iter::empty());
+    for number in (0..40).rev() {
+        let key = format!("{number:02}");
+        put(&mut warmed, "new", &key); // Evicts whatever was used longest ago.
+        put(&mut left, "new", &key);
+        assert_eq!(warmed.get(0, key.as_bytes()), left.get(0, key.as_bytes()), "{key}");
+    }
+    assert_eq!(warmed.stats(), left.stats());
+    assert_eq!(warmed.bytes_used(), left.bytes_used());
+}

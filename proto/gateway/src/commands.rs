@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use evenkeel_node::api::{KEYSPACE_NAMES, PendingReply};
+use evenkeel_node::api::{KEYSPACE_NAMES, PendingReply, slots};
 use evenkeel_runtime::{clock, sleep};
 use evenkeel_wire::arguments::Arguments;
 use evenkeel_wire::command::{
@@ -20,7 +20,6 @@ use crate::door::Door;
 use crate::service::Service;
 use crate::session::Session;
 use crate::settings;
-use crate::slot::slot;
 
 mod client;
 pub(crate) mod cluster;
@@ -198,7 +197,9 @@ fn cluster_command<S: Service>(scene: &Scene<'_, S>, command: &ClusterCommand<'_
             let topology = door.service.topology();
             Outcome::Reply(Reply::bulk(&topology.members[topology.me].id))
         }
-        ClusterCommand::KeySlot { key } => Outcome::Reply(Reply::Integer(i64::from(slot(key)))),
+        ClusterCommand::KeySlot { key } => {
+            Outcome::Reply(Reply::Integer(i64::from(slots::slot(key))))
+        }
         ClusterCommand::CountKeysInSlot { slot } => {
             let count = door.service.count_keys_in_slot(keyspace, *slot);
             Outcome::Reply(Reply::Integer(count as i64))

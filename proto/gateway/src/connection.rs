@@ -28,13 +28,15 @@ use evenkeel_wire::resp::{Parse, Parser};
 use crate::clients::{Client, Ending};
 use crate::door::Door;
 use crate::limits::{
-    BUFFER_SIZE_KEPT, LARGE_READ_SIZE_MAX, Limits, READ_SIZE_MAX, READ_SIZE_MIN, WRITE_SIZE_MAX,
+    AHEAD_COUNT_MAX, BUFFER_SIZE_KEPT, LARGE_READ_SIZE_MAX, Limits, READ_SIZE_MAX, READ_SIZE_MIN,
+    WRITE_SIZE_MAX,
 };
 use crate::metrics::Counter;
 use crate::replies::Replies;
 use crate::service::Service;
 use crate::session::Session;
 use crate::stopwatch::Stopwatch;
+use crate::wave::fetch_ahead;
 
 mod start;
 
@@ -60,6 +62,8 @@ struct Intake {
     parser: Parser,
     session: Session,
     stopwatch: Stopwatch,
+    /// Commands of this turn so far.
+    started: usize,
 }
 
 /// Why the intake stopped starting commands.
@@ -187,6 +191,7 @@ impl<S: Service> Connection<S> {
             if count == room {
                 read_size = READ_SIZE_MAX.min(read_size * 2);
             }
+            self.keep_step(&intake).await;
         }
     }
 
@@ -198,12 +203,18 @@ impl<S: Service> Connection<S> {
         let now_us = clock::monotonic_us();
         self.client.active_us.set(now_us);
         intake.stopwatch.start(now_us);
+        intake.started = 0;
         let mut limits = self.door.limits();
         let mut taken = 0;
         let stop = loop {
             if !self.has_room(&limits) {
                 break Stop::NeedsRoom;
             }
+            if intake.started.is_multiple_of(AHEAD_COUNT_MAX) {
+                let keyspace = intake.session.keyspace;
+                fetch_ahead(&*self.door.service, keyspace, &intake.query[taken..]);
+            }
+            intake.started += 1;
             match intake.parser.parse(&intake.query[taken..], &limits.of_parser()) {
                 Parse::Incomplete => break Stop::NeedsBytes,
                 Parse::Nothing { consumed } => taken += consumed,
@@ -343,6 +354,25 @@ impl<S: Service> Connection<S> {
             }
         })
         .await;
+    }
+
+    /// Lets other connections read what they have, so that all their keys are fetched together.
+    async fn keep_step(&self, intake: &Intake) {
+        let (door, service) = (&self.door, &*self.door.service);
+        if !door.wave.join(service, intake.session.keyspace, &intake.query) {
+            return;
+        }
+        let mut first = true;
+        poll_fn(|context| {
+            if std::mem::take(&mut first) {
+                context.waker().wake_by_ref(); // Behind everybody who is ready by now.
+                Poll::Pending
+            } else {
+                Poll::Ready(())
+            }
+        })
+        .await;
+        door.wave.crest(service);
     }
 
     /// Brings the totals up to date; returns this connection's unsent bytes.

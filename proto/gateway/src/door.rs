@@ -20,6 +20,7 @@ use crate::service::Service;
 use crate::settings::{Settings, Surroundings};
 use crate::slowlog::{SlowCommand, SlowLog};
 use crate::table;
+use crate::wave::Wave;
 
 /// See the module's text.
 pub(crate) struct Door<S> {
@@ -34,6 +35,7 @@ pub(crate) struct Door<S> {
     pub(crate) started_us: u64,
     pub(crate) started_ms: u64,
     pub(crate) usage: Cell<fn() -> Usage>,
+    pub(crate) wave: Wave,
     topology: RefCell<Cache>,
 }
 
@@ -53,6 +55,7 @@ impl<S: Service> Door<S> {
             started_us: clock::monotonic_us(),
             started_ms: clock::wall_ms(),
             usage: Cell::new(Usage::default),
+            wave: Wave::default(),
             topology: RefCell::default(),
         }
     }

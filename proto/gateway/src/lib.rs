@@ -18,7 +18,7 @@ mod replies;
 pub mod service;
 mod session;
 mod settings;
-mod slot;
 mod slowlog;
 mod stopwatch;
 mod table;
+mod wave;

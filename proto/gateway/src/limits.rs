@@ -19,6 +19,13 @@ pub(crate) const LARGE_READ_SIZE_MAX: usize = 1024 * 1024;
 pub(crate) const BUFFER_SIZE_KEPT: usize = 16 * 1024;
 /// Bytes handed to the kernel at once; each such piece that leaves counts as progress of the client.
 pub(crate) const WRITE_SIZE_MAX: usize = 256 * 1024;
+/// Keys that one connection has fetched ahead of the commands that name them: as many as the first of a
+/// core's caches holds with small values.
+pub(crate) const AHEAD_COUNT_MAX: usize = 32;
+/// A connection with at least so many has enough to overlap, and waits for nobody else's.
+pub(crate) const AHEAD_COUNT_ALONE: usize = 6;
+/// Keys of all connections together that are fetched in one wave.
+pub(crate) const WAVE_COUNT_MAX: usize = 128;
 /// How often idle and stalled clients are looked for.
 pub(crate) const HOUSEKEEPING_INTERVAL: Duration = Duration::from_millis(100);
 /// How long the listener waits after the operating system refused a connection, so that it does not
@@ -115,6 +122,7 @@ impl Limits {
 }
 
 const _: () = {
+    assert!(AHEAD_COUNT_ALONE <= AHEAD_COUNT_MAX);
     assert!(READ_SIZE_MIN <= READ_SIZE_MAX);
     assert!(READ_SIZE_MAX <= BUFFER_SIZE_KEPT);
     assert!(SLOWLOG_ARGUMENT_COUNT_MAX > 2);

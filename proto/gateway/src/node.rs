@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use evenkeel_node::api::{
-    Execution, KEYSPACE_CACHE, KEYSPACE_DEFAULT, NodeStatus, Order, Topology, Watched,
+    Execution, Hint, KEYSPACE_CACHE, KEYSPACE_DEFAULT, NodeStatus, Order, Topology, Watched,
 };
 use evenkeel_node::node::Node;
 use evenkeel_wire::arguments::Arguments;
@@ -12,6 +12,9 @@ use evenkeel_wire::command::{Command, OwnedCommand};
 use evenkeel_wire::reply::{write_bulk, write_null};
 
 use crate::service::{PendingWatch, ReplyWriter, Service};
+
+/// `Reply::OK` in wire format.
+const OK: &[u8] = b"+OK\r\n";
 
 impl Service for Node {
     fn execute(
@@ -41,6 +44,13 @@ impl Service for Node {
                 });
                 true
             }
+            Command::Set { key, value, options } if keyspace == KEYSPACE_CACHE => {
+                let set = self.cache_set(key, value, *options);
+                if set {
+                    writer.output.extend_from_slice(OK);
+                }
+                set
+            }
             Command::Get { key } if keyspace == KEYSPACE_DEFAULT => self
                 .get_now(key, order, |value| match value {
                     Some(value) => write_bulk(value, writer.output),
@@ -49,6 +59,15 @@ impl Service for Node {
                 .is_some(),
             _ => false,
         }
+    }
+
+    #[inline]
+    fn hint(&self, keyspace: u8, key: &[u8]) -> Option<Hint> {
+        Node::hint(self, keyspace, key)
+    }
+
+    fn warm(&self, hints: &[Hint]) {
+        Node::warm(self, hints);
     }
 
     fn transaction(

@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
-use evenkeel_node::api::{Execution, NodeStatus, Order, Topology, Watched};
+use evenkeel_node::api::{Execution, Hint, NodeStatus, Order, Topology, Watched};
 use evenkeel_wire::arguments::Arguments;
 use evenkeel_wire::command::{Command, OwnedCommand};
 use evenkeel_wire::reply::{Protocol, Reply};
@@ -52,6 +52,18 @@ pub trait Service: 'static {
     ) -> bool {
         let _declined = (keyspace, arguments, command, order, writer);
         false
+    }
+
+    /// What `warm` needs to know of a key that a command is about to name; `None` if it is not worth
+    /// knowing. Cheap, and touches nothing but the key.
+    fn hint(&self, keyspace: u8, key: &[u8]) -> Option<Hint> {
+        let _declined = (keyspace, key);
+        None
+    }
+
+    /// Commands about these keys are about to come: fetches what they will read, all at once.
+    fn warm(&self, hints: &[Hint]) {
+        let _declined = hints;
     }
 
     /// Starts a transaction: all commands or none, none if a watched key has changed (the reply is

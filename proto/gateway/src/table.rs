@@ -15,8 +15,8 @@ pub(crate) fn names() -> Vec<&'static str> {
     names
 }
 
-/// The number of the command that these words ask for; `None` if there is no such command.
-#[inline]
+/// The number of the command that these words ask for, if not quite: an unknown subcommand is counted
+/// as its command. `None` if there is no such command.
 pub(crate) fn number(arguments: &Arguments<'_>) -> Option<usize> {
     let info = lookup(arguments.get(0)?)?;
     if info.subcommands.is_empty() {
@@ -26,7 +26,9 @@ pub(crate) fn number(arguments: &Arguments<'_>) -> Option<usize> {
     Some(number_of(subcommand.unwrap_or(info)))
 }
 
-fn number_of(info: &CommandInfo) -> usize {
+/// The number of a command.
+#[inline]
+pub(crate) fn number_of(info: &CommandInfo) -> usize {
     info.id as usize
 }
 

@@ -16,7 +16,7 @@ pub use administration::{
 };
 pub use error::CommandError;
 pub use kept::OwnedCommand;
-pub use parse::parse;
+pub use parse::{parse, parse_as, recognise};
 
 /// What a client asks for.
 #[derive(Debug, Clone, Copy, PartialEq)]

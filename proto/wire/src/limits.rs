@@ -15,6 +15,9 @@ pub const KEY_SIZE_MAX: usize = 4 * 1024;
 /// Bytes of one whole command.
 pub const COMMAND_SIZE_MAX: usize = 12 * 1024 * 1024;
 
+/// Hash slots of a cluster: Redis Cluster's number, which clients have built in.
+pub const SLOT_COUNT: u16 = 16_384;
+
 /// Arguments that fit without touching the heap.
 pub const ARGUMENT_COUNT_INLINE: usize = 16;
 

@@ -19,7 +19,10 @@ use crate::limits;
 use crate::number::parse_integer;
 use crate::reply;
 
+mod ahead;
 mod inline;
+
+pub use ahead::second_words;
 
 /// What one connection may make us hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -38,9 +38,14 @@ impl Cluster {
     /// Starts `up`, with more arguments, and waits for its `ready`. On free ports, or on those with
     /// which the folder was made.
     pub(crate) fn start_with(dir: &Path, nodes: u16, arguments: &[&str]) -> Cluster {
+        let port = port_of_folder(dir).unwrap_or_else(|| free_ports(nodes));
+        Cluster::start_on(port, dir, nodes, arguments)
+    }
+
+    /// As `start_with`, on these ports.
+    pub(crate) fn start_on(port: u16, dir: &Path, nodes: u16, arguments: &[&str]) -> Cluster {
         // A test that failed with a cluster has nothing left that could hurt the next one.
         let machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
-        let port = port_of_folder(dir).unwrap_or_else(|| free_ports(nodes));
         let mut process = command()
             .arg("up")
             .args(["--nodes", &nodes.to_string(), "--port", &port.to_string()])

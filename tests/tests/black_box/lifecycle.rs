@@ -1,9 +1,10 @@
 //! `up`: started, stopped, started again.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use crate::binary::{Folder, signal};
-use crate::cluster::{Cluster, wait_until};
+use crate::cluster::{Cluster, free_ports, port_of_folder, wait_until};
 use crate::resp::Answer;
 
 #[test]
@@ -33,6 +34,102 @@ fn a_cluster_serves_the_same_data_after_it_was_stopped_and_started() {
     }
     assert_eq!(cluster.connect(1).ask("INCR counter"), Answer::Integer(2));
     assert_eq!(cluster.stop().code(), Some(0));
+}
+
+#[test]
+fn a_cluster_that_moved_to_other_ports_sends_its_clients_there() {
+    // Goal: what cluster clients are told follows the configuration. Method: write, stop, start on other
+    // ports in redirect mode; look at every address that a client may be given, and follow one.
+    let folder = Folder::new();
+    let redirect = ["--mode", "redirect"];
+    let cluster = Cluster::start_with(&folder.path, 3, &redirect);
+    let (old, new) = (cluster.port, free_ports(3));
+    assert_eq!(cluster.stop().code(), Some(0));
+
+    let cluster = Cluster::start_on(new, &folder.path, 3, &redirect);
+    assert!(cluster.ready.contains(&new.to_string()), "{}", cluster.ready);
+    for node in 1..=3 {
+        let mut resp = cluster.connect(node);
+        wait_until("the map has followed", || {
+            let Answer::Bulk(nodes) = resp.ask("CLUSTER NODES") else { return false };
+            let nodes = String::from_utf8(nodes).unwrap();
+            let at = |port: u16| nodes.contains(&format!("127.0.0.1:{port}@"));
+            (new..new + 3).all(at) && !(old..old + 3).any(at)
+        });
+    }
+    let moved: Vec<u16> = (1..=3)
+        .filter_map(|node| match cluster.connect(node).ask("SET somewhere else") {
+            Answer::Error(error) => {
+                let error = error.strip_prefix("MOVED ").expect("a leader, or a way to it");
+                Some(error.rsplit(':').next().unwrap().parse().unwrap())
+            }
+            answer => {
+                assert_eq!(answer, Answer::Simple("OK".to_owned()));
+                None
+            }
+        })
+        .collect();
+    assert_eq!(moved.len(), 2, "one node leads the key's shard");
+    assert!(moved.iter().all(|port| (new..new + 3).contains(port)), "{moved:?}");
+    assert_eq!(cluster.stop().code(), Some(0));
+    assert_eq!(port_of_folder(&folder.path), Some(new), "the next start finds it there");
+}
+
+#[test]
+fn in_redirect_mode_each_node_answers_for_its_own_keys() {
+    // Goal: a cluster client that asks every node counts every key once. Method: all of DBSIZE, KEYS and
+    // SCAN, on every node; together they are the keyspace.
+    let folder = Folder::new();
+    let cluster = Cluster::start_with(&folder.path, 3, &["--mode", "redirect"]);
+    let mut written = BTreeSet::new();
+    for index in 0..60 {
+        let key = format!("key:{index}");
+        let answers: Vec<Answer> =
+            (1..=3).map(|node| cluster.connect(node).ask(&format!("SET {key} x"))).collect();
+        assert!(answers.contains(&Answer::Simple("OK".to_owned())), "{answers:?}");
+        written.insert(key.into_bytes());
+    }
+    let (mut count, mut listed, mut scanned) = (0, Vec::new(), Vec::new());
+    for node in 1..=3 {
+        let mut resp = cluster.connect(node);
+        let Answer::Integer(size) = resp.ask("DBSIZE") else { panic!("DBSIZE is a number") };
+        assert!(0 < size && size < 60, "node {node} has some of the keys: {size}");
+        count += size;
+        listed.extend(keys_of(resp.ask("KEYS *")));
+        let mut cursor = "0".to_owned();
+        loop {
+            let Answer::Array(parts) = resp.ask(&format!("SCAN {cursor}")) else {
+                panic!("SCAN is a pair")
+            };
+            let [Answer::Bulk(next), keys] = &parts[..] else { panic!("{parts:?}") };
+            scanned.extend(keys_of(keys.clone()));
+            cursor = String::from_utf8(next.clone()).unwrap();
+            if cursor == "0" {
+                break;
+            }
+        }
+    }
+    assert_eq!(count, 60);
+    for mut keys in [listed, scanned] {
+        keys.sort();
+        assert_eq!(keys, written.iter().cloned().collect::<Vec<_>>(), "every key once");
+    }
+    for node in 1..=3 {
+        assert_eq!(cluster.connect(node).ask("FLUSHDB"), Answer::Simple("OK".to_owned()));
+    }
+    for node in 1..=3 {
+        assert_eq!(cluster.connect(node).ask("DBSIZE"), Answer::Integer(0));
+    }
+    assert_eq!(cluster.stop().code(), Some(0));
+}
+
+fn keys_of(answer: Answer) -> Vec<Vec<u8>> {
+    let Answer::Array(keys) = answer else { panic!("a list of keys, not {answer:?}") };
+    let key = |answer| match answer {
+        Answer::Bulk(key) => key,
+        answer => panic!("a key, not {answer:?}"),
+    };
+    keys.into_iter().map(key).collect()
 }
 
 #[test]

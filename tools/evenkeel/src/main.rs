@@ -22,6 +22,10 @@ mod status;
 mod talk;
 mod up;
 
+/// See docs/decisions/0010-mimalloc.md. Only the binary has it: libraries and tests take what they get.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const SIM_HELP: &str = "\
 The simulator is a build of its own and lives in the repository, not in this binary.
 From a clone:

@@ -28,6 +28,20 @@ fn keys_hash_as_in_redis_cluster() {
     }
 }
 
+/// The sum as the specification has it, bit by bit, at every length up to three rounds of four bytes.
+#[test]
+fn a_key_of_any_length_has_the_slot_of_the_specification() {
+    let key: Vec<u8> = (0..13_u8).map(|index| index.wrapping_mul(97) | 0x80).collect();
+    for size in 0..key.len() {
+        let crc = key[..size].iter().fold(0_u16, |crc, &byte| {
+            (0..8).fold(crc ^ u16::from(byte) << 8, |crc, _| {
+                if crc & 0x8000 == 0 { crc << 1 } else { crc << 1 ^ 0x1021 }
+            })
+        });
+        assert_eq!(slot(&key[..size]), crc % SLOT_COUNT, "{size} bytes");
+    }
+}
+
 #[test]
 fn every_slot_is_in_exactly_one_shard() {
     for shard_count in [1, 2, 3, 64, 100, 16_383, 16_384] {

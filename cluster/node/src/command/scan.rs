@@ -5,10 +5,9 @@
 //! The price is that one call returns whole slots, however many keys a `{tag}` gathered there.
 
 use bytes::Bytes;
-use evenkeel_engine::store::SLOT_COUNT;
+use evenkeel_core::placement::slots::SLOT_COUNT;
+use evenkeel_wire::glob;
 use evenkeel_wire::reply::Reply;
-
-use super::glob;
 
 /// The slot at which a cursor continues; 0 starts. `None`: past the end, nothing is left to show.
 pub fn slot(cursor: u64) -> Option<u16> {

@@ -8,11 +8,9 @@ use std::fmt::Write;
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
+use evenkeel_node::api::slots::SLOT_COUNT;
 use evenkeel_node::api::{Topology, TopologyMember, TopologyShard};
 use evenkeel_wire::reply::{Protocol, Reply};
-
-/// How many hash slots there are.
-const SLOT_COUNT: u32 = 16_384;
 
 /// Neighbouring shards with the same members are one range to clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,7 +136,7 @@ pub(crate) fn info(topology: &Topology) -> String {
     };
     let assigned = slot_count(&mut topology.shards.iter());
     let served = slot_count(&mut topology.shards.iter().filter(covered));
-    let state = if served == SLOT_COUNT { "ok" } else { "fail" };
+    let state = if served == u32::from(SLOT_COUNT) { "ok" } else { "fail" };
     let mut leaders: Vec<usize> = topology.shards.iter().filter_map(|shard| shard.leader).collect();
     leaders.sort_unstable();
     leaders.dedup();

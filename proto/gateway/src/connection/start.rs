@@ -44,7 +44,11 @@ impl<S: Service> Connection<S> {
             return false;
         }
         let names = &self.door.command_names;
-        let number = table::number(arguments).unwrap_or(names.len() - 1);
+        let info = command::recognise(arguments);
+        let number = match info {
+            Ok(info) => table::number_of(info),
+            Err(_) => table::number(arguments).unwrap_or(names.len() - 1),
+        };
         self.door.metrics.commands_processed.add(1);
         self.client.command_count.set(self.client.command_count.get() + 1);
         self.client.last_command.set(names[number]);
@@ -53,7 +57,7 @@ impl<S: Service> Connection<S> {
             session.mute = Mute::Off;
         }
         let start = Start { number, arguments, size, started_us: stopwatch.since_us(), silent };
-        match command::parse(arguments) {
+        match info.and_then(|info| command::parse_as(info, arguments)) {
             Ok(command) if commands::is_data(&command) && session.transaction.is_none() => {
                 if !is_quick(&command) {
                     self.alone(stopwatch, start, |start| self.execute(session, &command, start));

@@ -38,6 +38,39 @@ fn commands_may_arrive_in_any_pieces() {
     });
 }
 
+/// Goal: whoever is readable at the same time has its keys fetched in one go. Method: three clients speak
+/// before the gateway has its turn; what the house is asked to fetch is counted.
+#[test]
+fn connections_that_are_ready_together_have_their_keys_fetched_together() {
+    in_house(Limits::default(), async |house| {
+        let mut talks = [house.visit().await, house.visit().await, house.visit().await];
+        for talk in &mut talks {
+            talk.ask("GET elsewhere", "$-1|").await; // Greeted, and nothing to fetch.
+        }
+        assert_eq!(house.fake.warmed.take(), [0; 0]);
+        for (talk, command) in talks.iter_mut().zip(["GET a", "SET b 1", "GET elsewhere"]) {
+            talk.say(command).await;
+        }
+        for (talk, reply) in talks.iter_mut().zip(["$-1|", "+OK|", "$-1|"]) {
+            talk.hear(reply).await;
+        }
+        assert_eq!(house.fake.warmed.take(), [2]);
+        talks[0].ask("GET a", "$-1|").await;
+        assert_eq!(house.fake.warmed.take(), [1]);
+    });
+}
+
+#[test]
+fn a_long_pipeline_has_its_keys_fetched_a_stretch_at_a_time() {
+    in_house(Limits::default(), async |house| {
+        let mut talk = house.visit().await;
+        let commands: Vec<u8> = (0..40).flat_map(|_| encode("GET a")).collect();
+        talk.send(&commands).await;
+        talk.hear(&"$-1|".repeat(40)).await;
+        assert_eq!(house.fake.warmed.take(), [32, 8]);
+    });
+}
+
 #[test]
 fn people_may_type_commands() {
     in_house(Limits::default(), async |house| {

@@ -12,7 +12,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use evenkeel_gateway::service::{PendingWatch, ReplyWriter, Service};
 use evenkeel_node::api::{
-    Execution, KeyspaceStatus, NodeStatus, Order, Topology, TopologyMember, TopologyShard, Watched,
+    Execution, Hint, KeyspaceStatus, NodeStatus, Order, Topology, TopologyMember, TopologyShard,
+    Watched,
 };
 use evenkeel_runtime::sleep;
 use evenkeel_wire::arguments::Arguments;
@@ -30,6 +31,8 @@ pub(crate) struct Fake {
     pub(crate) running: Rc<Cell<usize>>,
     pub(crate) running_max: Cell<usize>,
     pub(crate) topology_count: Cell<usize>,
+    /// How many keys were fetched ahead of their commands, each time.
+    pub(crate) warmed: RefCell<Vec<usize>>,
 }
 
 impl Fake {
@@ -129,6 +132,14 @@ impl Service for Fake {
             None => return false,
         }
         true
+    }
+
+    fn hint(&self, _keyspace: u8, key: &[u8]) -> Option<Hint> {
+        (key != b"elsewhere").then(Hint::default)
+    }
+
+    fn warm(&self, hints: &[Hint]) {
+        self.warmed.borrow_mut().push(hints.len());
     }
 
     fn transaction(

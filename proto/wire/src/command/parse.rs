@@ -24,9 +24,31 @@ const ECHO_SIZE_MAX: usize = 128;
 /// See `CommandError`; its text is the reply.
 #[inline]
 pub fn parse<'a>(arguments: &'a Arguments<'_>) -> Result<Command<'a>, CommandError> {
+    parse_as(recognise(arguments)?, arguments)
+}
+
+/// Which command it is, by its name alone: the first half of `parse`.
+///
+/// # Errors
+///
+/// There is no such command, or no such subcommand.
+#[inline]
+pub fn recognise(arguments: &Arguments<'_>) -> Result<&'static CommandInfo, CommandError> {
     let name = arguments.get(0).unwrap_or_default();
     let info = table::lookup(name).ok_or_else(|| unknown(name, arguments))?;
-    let info = if info.subcommands.is_empty() { info } else { subcommand(info, arguments)? };
+    if info.subcommands.is_empty() { Ok(info) } else { subcommand(info, arguments) }
+}
+
+/// Reads a command that was recognised as `info`: the second half of `parse`.
+///
+/// # Errors
+///
+/// See `CommandError`; its text is the reply.
+#[inline]
+pub fn parse_as<'a>(
+    info: &'static CommandInfo,
+    arguments: &'a Arguments<'_>,
+) -> Result<Command<'a>, CommandError> {
     let words = Words { info, arguments };
     if !info.takes(arguments.count()) {
         return Err(words.wrong_count());

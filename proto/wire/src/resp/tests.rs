@@ -219,3 +219,26 @@ fn cost_of_a_command() {
     }
     println!("{} ns a command", started.elapsed().as_nanos() / u128::from(parsed));
 }
+
+#[test]
+fn a_look_ahead_names_the_keys_of_whole_commands_and_stops_at_anything_odd() {
+    let words = |buffer: &'static [u8]| second_words(buffer).collect::<Vec<_>>();
+    let get = b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n*3\r\n$3\r\nSET\r\n$2\r\nbb\r\n$0\r\n\r\n";
+    assert_eq!(words(get), [b"a".as_slice(), b"bb"]);
+    assert_eq!(words(b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n*2\r\n$3\r\nGET\r\n$1\r\nb"), [b"a"]);
+    for odd in [
+        b"".as_slice(),
+        b"GET a\r\n",
+        b"*1\r\n$4\r\nPING\r\n",
+        b"*0\r\n",
+        b"*-1\r\n",
+        b"*x\r\n",
+        b"*2\r\n$3\r\nGET\r\n",
+        b"*2\r\n$3\r\nGET\r\n$-1\r\n",
+        b"*2\r\n$3\r\nGET\r\n$9223372036854775807\r\na\r\n",
+        b"*2\r\n$3\r\nGET\r\n:1\r\n",
+        b"*17\r\n$3\r\nGET\r\n$1\r\na\r\n",
+    ] {
+        assert_eq!(second_words(odd).count(), 0, "{:?}", String::from_utf8_lossy(odd));
+    }
+}

@@ -30,8 +30,15 @@ struct Mark {
     format: u32,
     cluster: u64,
     nodes: u16,
-    /// The first client port. The cluster's map keeps the addresses with which it was made.
+    /// The first client port of the last start.
     port: u16,
+}
+
+impl Mark {
+    fn text(&self) -> io::Result<String> {
+        let mark = serde_yaml_ng::to_string(self).map_err(io::Error::other)?;
+        Ok(format!("# Made by `evenkeel up`; the nodes beside it are one cluster.\n{mark}"))
+    }
 }
 
 /// A folder that may be used; `claim` makes it ours.
@@ -67,12 +74,8 @@ impl Folder {
             let next = format!("Start it with --nodes {}, or give another --dir.", found.nodes);
             return Err(Failure::new(Exit::Usage, what).next(next));
         }
-        if found.port != port {
-            let what = format!("`{}` holds a cluster on port {}", dir.display(), found.port);
-            let next = format!("Start it with --port {}, or give another --dir.", found.port);
-            return Err(Failure::new(Exit::Usage, what).next(next));
-        }
-        let folder = Folder { dir, mark: found, lock: Some(lock) };
+        let mark = Mark { port, ..found };
+        let folder = Folder { dir, mark, lock: Some(lock) };
         folder.check_nodes()?;
         Ok(folder)
     }
@@ -80,7 +83,7 @@ impl Folder {
     /// Makes the folder ours, on disk. Undone if it does not succeed.
     pub(super) fn claim(&mut self) -> Result<(), Failure> {
         match self.lock {
-            Some(_) => probe(&self.dir),
+            Some(_) => self.note_port(),
             None => self.found(),
         }
         .map_err(|error| unusable(&self.dir, &error))
@@ -99,19 +102,27 @@ impl Folder {
         self.dir.join(name)
     }
 
+    /// Brings the mark up to date, in place: its lock belongs to the file. That also shows whether
+    /// anything can be written to a folder that is ours already.
+    fn note_port(&self) -> io::Result<()> {
+        let text = self.mark.text()?;
+        let mut file = File::options().write(true).open(self.dir.join(MARK_NAME))?;
+        file.write_all(text.as_bytes())?; // Less than a sector: all of it, or nothing.
+        file.set_len(text.len() as u64)?;
+        file.sync_all()?;
+        probe(&self.dir)
+    }
+
     /// Makes the folder and its mark.
     fn found(&mut self) -> io::Result<()> {
         let existed = self.dir.exists();
         fs::create_dir_all(&self.dir)?;
         let path = self.dir.join(MARK_NAME);
-        let mark = serde_yaml_ng::to_string(&self.mark).map_err(io::Error::other)?;
+        let text = self.mark.text()?;
         let written = File::options().read(true).write(true).create_new(true).open(&path).and_then(
             |mut file| {
                 file.try_lock()?;
-                write!(
-                    file,
-                    "# Made by `evenkeel up`; the nodes beside it are one cluster.\n{mark}"
-                )?;
+                file.write_all(text.as_bytes())?;
                 file.sync_all()?;
                 Ok(file)
             },

@@ -5,11 +5,9 @@ use crate::command::{
     AclCommand, ClusterCommand, Command, CommandError, CommandQuestion, ConfigCommand,
     LatencyCommand, ListFilter, SlowLogCommand,
 };
+use crate::limits::SLOT_COUNT;
 use crate::number::{parse_float, parse_integer};
 use crate::table::{Group, Name};
-
-/// Redis Cluster's hash slots.
-const SLOT_COUNT: u16 = 16_384;
 
 /// An hour: who sleeps longer has another problem.
 const SLEEP_MS_MAX: f64 = 3_600_000.0;
