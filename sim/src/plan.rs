@@ -206,14 +206,22 @@ fn theme(scenario: Scenario, random: &mut Random) -> Option<Series> {
 fn suit(plan: &mut Plan, series: Series, random: &mut Random) {
     let knobs = &mut plan.knobs;
     knobs.shard_count = 1;
-    knobs.heartbeat_us = *random.pick(&[50_000, 100_000]);
-    knobs.disk_slowness = 1;
+    // Whoever restarts must be dialled before the lease is over that it had granted.
+    let beats: &[u64] = if series == Series::Grace { &[100_000] } else { &[50_000, 100_000] };
+    knobs.heartbeat_us = *random.pick(beats);
+    // A disk that is hardly ever idle loses power in the middle of a large write.
+    knobs.disk_slowness = if series == Series::PowerStorm { 20 } else { 1 };
     knobs.link = LinkWeather { latency_us: 200, ..LinkWeather::default() };
-    // The leader's log must outgrow what it keeps for laggards.
-    knobs.padding = if series == Series::Laggard { 20_000 } else { 0 };
-    plan.client_count = 8;
-    plan.think = Duration::from_millis(2);
-    plan.duration = Duration::from_secs(20);
+    knobs.padding = match series {
+        // The leader's log must outgrow what it keeps for laggards.
+        Series::Laggard => 20_000,
+        // Several sectors and several records a write, so that it is torn between and within them.
+        Series::PowerStorm => 1_000,
+        _ => 0,
+    };
+    plan.client_count = if series == Series::PowerStorm { 8 } else { 5 };
+    plan.think = Duration::from_millis(4);
+    plan.duration = Duration::from_secs(16);
 }
 
 /// In every other seed no two clocks agree.

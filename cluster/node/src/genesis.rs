@@ -22,7 +22,6 @@ use crate::bugs::{Bug, planted};
 use crate::config::{ClusterConfig, NodeConfig};
 use crate::error::NodeError;
 use crate::inbound::next_frame;
-use crate::observe::digest;
 use crate::peers::{Introduction, encode};
 
 /// How long one member may take to answer.
@@ -51,7 +50,11 @@ enum Verdict {
 
 /// A founder's identity; never zero.
 pub(crate) fn founder_id(cluster: u64, name: &str) -> ReplicaId {
-    let mixed = digest(digest(0, &cluster.to_le_bytes()), name.as_bytes());
+    // FNV-1a, 64 bits. It must never change: members work out each other's identities with it.
+    let bytes = cluster.to_le_bytes().into_iter().chain(name.bytes());
+    let mixed = bytes.fold(0xcbf2_9ce4_8422_2325, |state: u64, byte| {
+        (state ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
     ReplicaId(mixed.max(1))
 }
 

@@ -156,7 +156,7 @@ pub(super) fn rehearse(
         let fault = draw_series(plan, series, random);
         let Fault::Series { step, lasts, .. } = fault else { unreachable!("it was drawn as one") };
         faults.push(Planned { at, fault });
-        at += step + 2 * lasts + millis(random, 300, 2_000);
+        at += step + 3 * lasts / 2 + millis(random, 200, 1_500);
     }
 }
 
