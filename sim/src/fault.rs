@@ -84,6 +84,9 @@ pub enum Series {
     /// One node is away for `step`, then the leader dies, and the node that has everything finds
     /// nobody to elect it; at last the laggard may stand.
     Laggard,
+    /// One node is away for `step`; as soon as it has installed the snapshot that it then needs, it
+    /// loses power, and everything that was not flushed.
+    SnapshotCut,
 }
 
 impl Series {
@@ -98,6 +101,7 @@ impl Series {
         Series::DeafHandOver,
         Series::StaleVouch,
         Series::Laggard,
+        Series::SnapshotCut,
     ];
 
     /// As it is counted.
@@ -112,6 +116,7 @@ impl Series {
             Series::DeafHandOver => "deaf-hand-over",
             Series::StaleVouch => "stale-vouch",
             Series::Laggard => "laggard",
+            Series::SnapshotCut => "snapshot-cut",
         }
     }
 
@@ -127,6 +132,7 @@ impl Series {
             Series::DeafHandOver => [(1, 8), (12, 40)],
             Series::StaleVouch => [(8, 16), (88, 112)],
             Series::Laggard => [(60, 200), (160, 320)],
+            Series::SnapshotCut => [(80, 200), (40, 120)],
         }
     }
 }

@@ -56,6 +56,9 @@ struct Replica {
     chosen: Slot,
     applied: Slot,
     state: u64,
+    /// Up to where snapshots were installed, and how many.
+    installed: Slot,
+    installs: u64,
     /// Its disk is gone, with all that it had promised and accepted.
     is_wiped: bool,
 }
@@ -70,6 +73,8 @@ impl Replica {
             chosen: Slot(0),
             applied: Slot(0),
             state: 0,
+            installed: Slot(0),
+            installs: 0,
             is_wiped: false,
         }
     }
@@ -104,6 +109,7 @@ impl Invariants {
                 }
                 shard.restart(replica, *applied, *state, *promised)
             }
+            Fact::Installed { applied, state } => shard.install(replica, *applied, *state),
             Fact::Recovered(entries) => shard.recovered(replica, entries),
             Fact::Met(other) => {
                 self.met.insert(*other);
@@ -137,6 +143,12 @@ impl Invariants {
     pub fn wiped(&mut self, node: NodeIndex) {
         let replicas = self.shards.values_mut().flat_map(|shard| shard.replicas.values_mut());
         replicas.filter(|replica| replica.node == node).for_each(|replica| replica.is_wiped = true);
+    }
+
+    /// How many snapshots a node has installed, over all shards.
+    pub fn installs(&self, node: NodeIndex) -> u64 {
+        let replicas = self.shards.values().flat_map(|shard| shard.replicas.values());
+        replicas.filter(|replica| replica.node == node).map(|replica| replica.installs).sum()
     }
 
     /// Facts noted so far.
@@ -440,6 +452,13 @@ impl Shard {
         Ok(())
     }
 
+    fn install(&mut self, id: ReplicaId, applied: Slot, state: u64) -> Result<(), Broken> {
+        let replica = self.replica(id);
+        (replica.applied, replica.state, replica.installed) = (applied, state, applied);
+        replica.installs += 1;
+        self.same_state(id, applied, state)
+    }
+
     /// What a lost disk held counts for nothing from now on.
     fn forget_if_wiped(&mut self, id: ReplicaId) {
         let replica = self.replica(id);
@@ -468,6 +487,13 @@ impl Shard {
                 id.0, replica.promised
             );
             return broken("promises-never-regress", claim);
+        }
+        if applied < replica.installed {
+            let claim = format!(
+                "replica {} had installed a snapshot up to {} and came back with {}",
+                id.0, replica.installed.0, applied.0
+            );
+            return broken("snapshots-stay-installed", claim);
         }
         (replica.promised, replica.applied, replica.state) = (promised, applied, state);
         if applied == Slot(0) { Ok(()) } else { self.same_state(id, applied, state) }

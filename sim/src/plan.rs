@@ -57,6 +57,7 @@ impl Scenario {
         Scenario::Series(Series::DeafHandOver),
         Scenario::Series(Series::StaleVouch),
         Scenario::Series(Series::Laggard),
+        Scenario::Series(Series::SnapshotCut),
     ];
 
     /// For command lines.
@@ -210,13 +211,15 @@ fn suit(plan: &mut Plan, series: Series, random: &mut Random) {
     let beats: &[u64] = if series == Series::Grace { &[100_000] } else { &[50_000, 100_000] };
     knobs.heartbeat_us = *random.pick(beats);
     // A disk that is hardly ever idle loses power in the middle of a large write.
-    knobs.disk_slowness = if series == Series::PowerStorm { 20 } else { 1 };
+    let is_slow = matches!(series, Series::PowerStorm | Series::SnapshotCut);
+    knobs.disk_slowness = if is_slow { 20 } else { 1 };
     knobs.link = LinkWeather { latency_us: 200, ..LinkWeather::default() };
     knobs.padding = match series {
         // The leader's log must outgrow what it keeps for laggards.
-        Series::Laggard => 20_000,
-        // Several sectors and several records a write, so that it is torn between and within them.
-        Series::PowerStorm => 1_000,
+        Series::Laggard | Series::SnapshotCut => 20_000,
+        // Several sectors and several records a write, so that it is torn between and within them;
+        // or so many that one write does not hold them all.
+        Series::PowerStorm => *random.pick(&[1_000, 60_000]),
         _ => 0,
     };
     plan.client_count = if series == Series::PowerStorm { 8 } else { 5 };

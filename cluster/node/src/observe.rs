@@ -58,7 +58,14 @@ pub enum Fact {
         /// In which ballot.
         ballot: Ballot,
     },
-    /// The replica forgot and started over: recovery, or an installed snapshot.
+    /// A snapshot took the place of everything the replica had, and counts as durable.
+    Installed {
+        /// Everything up to here is in its store.
+        applied: Slot,
+        /// The state digest there.
+        state: u64,
+    },
+    /// The replica forgot and started over from its disk.
     Restarted {
         /// Everything up to here is in its store.
         applied: Slot,

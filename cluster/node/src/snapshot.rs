@@ -284,11 +284,7 @@ impl Node {
         group.locations = group.locations.split_off(&Slot(mark.slot.0 + 1));
         let (applied, digest) = (machine.applied, machine.digest);
         group.machine = machine;
-        observe(self.replica, number, || Fact::Restarted {
-            applied,
-            state: digest,
-            promised: group.core.status().promised,
-        });
+        observe(self.replica, number, || Fact::Installed { applied, state: digest });
         count(&self.metrics.snapshots_installed);
         self.step_group(&mut group, Input::SnapshotInstalled(mark));
         drop(group);

@@ -56,6 +56,7 @@ const SWARM: &[Family] = &[
     Family::Series(Series::DeafHandOver),
     Family::Series(Series::StaleVouch),
     Family::Series(Series::Laggard),
+    Family::Series(Series::SnapshotCut),
     Family::Wipes,
     Family::Halves,
     Family::OneWay,

@@ -32,6 +32,7 @@ pub(super) async fn play(world: &Rc<World>, series: Series, step: Duration, last
         Series::DeafHandOver => deaf_hand_over(world, &cast, step, lasts).await,
         Series::StaleVouch => stale_vouch(world, &cast, step, lasts).await,
         Series::Laggard => laggard(world, &cast, step, lasts).await,
+        Series::SnapshotCut => snapshot_cut(world, &cast, step, lasts).await,
     }
 }
 
@@ -202,4 +203,22 @@ async fn laggard(world: &Rc<World>, cast: &Cast, step: Duration, lasts: Duration
     wait(world, lasts / 3).await;
     drop(away);
     wait(world, lasts / 2).await;
+}
+
+async fn snapshot_cut(world: &Rc<World>, cast: &Cast, step: Duration, lasts: Duration) {
+    let everybody: Vec<NodeIndex> = (0..world.hosts.len()).collect();
+    let Some(&laggard) = cast.others.first() else { return };
+    let away = Blocked::between(world, &[laggard], &everybody);
+    wait(world, step).await;
+    drop(away);
+    let before = world.invariants.borrow().installs(laggard);
+    let installed = async {
+        while world.invariants.borrow().installs(laggard) == before {
+            simulated::sleep_true(AT_ONCE).await;
+        }
+    };
+    let in_time = runtime::either(installed, wait(world, lasts)).await;
+    if matches!(in_time, runtime::Either::Left(())) && !world.is_healed.get() {
+        kill(world, laggard, Death::Power(Tearing::LoseAll), AT_ONCE);
+    }
 }
