@@ -98,6 +98,8 @@ pub struct Knobs {
     pub drift_ppm: u32,
     /// Bytes of one segment of the log.
     pub segment_size: u64,
+    /// A chunk of the log is closed at this many bytes: small ones make many writes of one flush.
+    pub chunk_size: usize,
     /// Memory for values; little of it means reads from the log.
     pub memory_bytes: u64,
     /// Clients give up after this.
@@ -217,11 +219,14 @@ fn suit(plan: &mut Plan, series: Series, random: &mut Random) {
     knobs.padding = match series {
         // The leader's log must outgrow what it keeps for laggards.
         Series::Laggard | Series::SnapshotCut => 20_000,
-        // Several sectors and several records a write, so that it is torn between and within them;
-        // or so many that one write does not hold them all.
-        Series::PowerStorm => *random.pick(&[1_000, 60_000]),
+        // Several sectors and several records a write, so that it is torn between and within them.
+        Series::PowerStorm => 1_000,
         _ => 0,
     };
+    if series == Series::PowerStorm {
+        // Or hardly a record a write, and many writes a flush.
+        knobs.chunk_size = *random.pick(&[4 << 10, 2 << 20]);
+    }
     plan.client_count = if series == Series::PowerStorm { 8 } else { 5 };
     plan.think = Duration::from_millis(4);
     plan.duration = Duration::from_secs(16);
@@ -259,6 +264,7 @@ fn knobs(random: &mut Random) -> Knobs {
         heartbeat_us: *random.pick(&[20 * ms, 50 * ms, 50 * ms, 100 * ms]),
         drift_ppm: *random.pick(&[500, 500, 10_000, 50_000]),
         segment_size: *random.pick(&[1 << 20, 1 << 20, 4 << 20]),
+        chunk_size: *random.pick(&[4 << 10, 32 << 10, 2 << 20]),
         memory_bytes: *random.pick(&[4 << 10, 64 << 10, 16 << 20]),
         client_timeout,
         request_timeout: client_timeout.mul_f64(*random.pick(&[0.2, 0.5, 1.0])),

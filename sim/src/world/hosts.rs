@@ -140,6 +140,7 @@ fn config(world: &World, index: NodeIndex) -> NodeConfig {
         },
         engine: evenkeel_engine::Options {
             segment_size: knobs.segment_size,
+            chunk_size: knobs.chunk_size,
             ..evenkeel_engine::Options::default()
         },
         request_timeout: knobs.request_timeout,
