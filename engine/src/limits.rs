@@ -17,6 +17,12 @@ pub const CHUNK_SIZE_MAX: usize = 2 * 1024 * 1024;
 pub const CHUNK_HEADER_SIZE: usize = 128;
 /// Chunks written together before one flush, in bytes, unless a single one is larger.
 pub const GROUP_SIZE_MAX: usize = 8 * 1024 * 1024;
+/// Buffers of chunks that have been written, kept for the next ones.
+pub(crate) const SPARE_COUNT_MAX: usize = 4;
+/// A new buffer for a chunk has at least so much room, in bytes, so that most chunks fit into any.
+pub(crate) const SPARE_SIZE_MIN: usize = 64 * 1024;
+/// A larger one is given back, in bytes.
+pub(crate) const SPARE_SIZE_MAX: usize = 512 * 1024;
 /// Appended and not yet durable, in bytes: more is refused with `EngineError::Busy`.
 pub const PENDING_SIZE_MAX: usize = 256 * 1024 * 1024;
 /// Device reads in flight; more wait in the engine.
@@ -40,6 +46,8 @@ const _: () = {
     assert!(CHUNK_SIZE_MAX.is_multiple_of(BLOCK_SIZE));
     assert!(CHUNK_SIZE_MAX <= GROUP_SIZE_MAX);
     assert!(GROUP_SIZE_MAX <= PENDING_SIZE_MAX);
+    assert!(SPARE_SIZE_MIN <= SPARE_SIZE_MAX);
+    assert!(SPARE_SIZE_MIN.is_multiple_of(BLOCK_SIZE));
     // The header is in the first sector: a torn write has all of it or nothing.
     assert!(CHUNK_HEADER_SIZE <= 512);
     // A chunk fits into any window that starts at its first byte.

@@ -482,6 +482,9 @@ impl Engine {
         match purpose {
             Purpose::Write { group, segment } => {
                 completion.result.map_err(failed("write", Area::Segment(segment)))?;
+                if let Some(buffer) = completion.buffer {
+                    self.gather.reuse(buffer);
+                }
                 self.on_written(group, segment);
             }
             Purpose::Flush { segment } => {
