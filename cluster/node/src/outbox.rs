@@ -171,8 +171,7 @@ mod tests {
         let Message::Accept { ballot, payloads, .. } = accept(0, 3) else { unreachable!() };
         let folded = Message::Accept { ballot, after: Slot(0), payloads, commit: Slot(1) };
         let messages: Vec<(u32, Message)> = outbox
-            .take()
-            .0
+            .take(&mut BytesMut::new())
             .into_iter()
             .map(|outgoing| (outgoing.group, outgoing.message))
             .collect();
