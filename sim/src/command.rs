@@ -10,10 +10,14 @@ use evenkeel_sim::plan::{Scenario, plan};
 use evenkeel_sim::story::{Failure, Summary};
 use evenkeel_sim::world::{self, Report, Telling};
 
+mod judge;
+
 const USAGE: &str = "\
 evenkeel-sim run SEED [--scenario NAME] [--planted BUG] [--story] [--log] [--without N,N..]
                       [--record FILE] [--until MS]
 evenkeel-sim plan SEED [--scenario NAME]
+evenkeel-sim check FILE..
+evenkeel-sim bench-checker
 evenkeel-sim bugs
 evenkeel-sim scenarios";
 
@@ -46,6 +50,8 @@ pub(crate) fn main() -> ExitCode {
             Scenario::ALL.iter().for_each(|scenario| println!("{}", scenario.name()));
             ExitCode::SUCCESS
         }
+        Some("check") => judge::check_files(&arguments[1..]),
+        Some("bench-checker") => judge::bench(),
         Some(word @ ("run" | "plan")) => match parse(&arguments[1..]) {
             Ok(options) if word == "run" => run(&options),
             Ok(options) => {

@@ -6,6 +6,7 @@
 
 pub mod checker;
 pub mod disk;
+pub mod execution;
 pub mod fault;
 pub mod history;
 pub mod invariants;
