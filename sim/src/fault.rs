@@ -10,7 +10,8 @@ use crate::disk::platter::{Rot, Tearing};
 pub type NodeIndex = usize;
 
 /// How a node's life ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Death {
     /// The process is killed; what it wrote is the kernel's.
     Process,
@@ -19,7 +20,7 @@ pub enum Death {
 }
 
 /// What a link does, beyond an ordinary local network; chances are per write, out of a million.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct LinkWeather {
     /// Added to each way, in microseconds.
     pub latency_us: u64,
@@ -42,7 +43,8 @@ pub struct LinkWeather {
 }
 
 /// Who is cut off from whom.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Cut {
     /// These on one side, the others on the other.
     Halves(Vec<NodeIndex>),
@@ -57,7 +59,8 @@ pub enum Cut {
 }
 
 /// Faults in an order. The leader is the first shard's; `step` and `lasts` are the script's times.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Series {
     /// The leader is cut off from all but one follower, and that one is restarted every `step`: it
     /// must remember the lease that it granted.
@@ -138,7 +141,8 @@ impl Series {
 }
 
 /// One thing that goes wrong. Those with a time end by themselves.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Fault {
     /// Ends one life; the next begins after this time, and ends at once if `again` says so: a crash
     /// during recovery.

@@ -15,7 +15,8 @@ mod families;
 mod tests;
 
 /// A kind of weather.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Scenario {
     /// Each seed draws its own faults; some have none.
     Swarm,
@@ -77,7 +78,8 @@ impl Scenario {
 }
 
 /// How a group of keys is used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ObjectKind {
     /// Two keys that are set, deleted, compared, and changed together.
     Register,
@@ -88,7 +90,7 @@ pub enum ObjectKind {
 }
 
 /// Sizes and times that the product leaves open, at ordinary or extreme values.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Knobs {
     /// Shards of the cluster.
     pub shard_count: u32,
@@ -115,7 +117,7 @@ pub struct Knobs {
 }
 
 /// A fault and its time.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Planned {
     /// Since the workload began.
     pub at: Duration,
@@ -124,7 +126,7 @@ pub struct Planned {
 }
 
 /// A world before it begins.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Plan {
     /// Everything follows from it.
     pub seed: u64,

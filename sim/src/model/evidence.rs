@@ -60,8 +60,8 @@ pub(super) struct Evidence<'a> {
     pub(super) happened: HashSet<(usize, usize)>,
     /// Shown by an answer, or compared with: these tokens have to be told apart.
     shown: HashSet<&'a str>,
-    /// Tokens that a single step can have brought.
-    sole: HashSet<Token<'a>>,
+    /// Where each token can have come from.
+    sources: Sources<'a>,
     /// Of such a token, everything up to and with it in the values that show it; `None` if they differ.
     prefixes: HashMap<Token<'a>, Option<&'a str>>,
     is_tokenised: bool,
@@ -75,7 +75,7 @@ impl<'a> Evidence<'a> {
             returned: history.iter().map(|operation| operation.returned).collect(),
             happened: HashSet::new(),
             shown: shown(history),
-            sole: HashSet::new(),
+            sources: Sources::new(),
             prefixes: HashMap::new(),
             is_tokenised: is_tokenised(history),
         };
@@ -94,7 +94,7 @@ impl<'a> Evidence<'a> {
 
     /// Whether a key holds this value once at most: some part of it was written by one step only.
     pub(super) fn is_passing(&self, key: usize, value: &str) -> bool {
-        tokens(key, value).any(|token| self.sole.contains(&token))
+        tokens(key, value).any(|token| self.sources.get(&token).is_some_and(Option::is_some))
     }
 
     /// What a key held after this was appended to it, if that was seen.
@@ -106,7 +106,6 @@ impl<'a> Evidence<'a> {
     /// asked for.
     fn conclude(&mut self, history: &'a [KeysOperation]) {
         let sources = sources(history);
-        self.sole = sources.iter().filter_map(|(token, source)| source.map(|_| *token)).collect();
         for (reader, operation) in history.iter().enumerate() {
             let Some(answer_time) = operation.returned else { continue };
             for ((key, action), answer) in answered(operation) {
@@ -130,6 +129,7 @@ impl<'a> Evidence<'a> {
                 }
             }
         }
+        self.sources = sources;
         // Conclusions of conclusions may leave no time at all; then those drawn first must do.
         for (index, operation) in history.iter().enumerate() {
             if self.returned[index].is_some_and(|returned| returned <= self.invoked[index]) {
@@ -140,8 +140,10 @@ impl<'a> Evidence<'a> {
 }
 
 /// For each token, the only operation and step that can have brought it; `None` if there are several.
-fn sources(history: &[KeysOperation]) -> HashMap<Token<'_>, Option<(usize, usize)>> {
-    let mut sources = HashMap::new();
+type Sources<'a> = HashMap<Token<'a>, Option<(usize, usize)>>;
+
+fn sources(history: &[KeysOperation]) -> Sources<'_> {
+    let mut sources = Sources::new();
     for (index, operation) in history.iter().enumerate() {
         for (step, (key, action)) in operation.input.iter().enumerate() {
             let Some(value) = written(action).filter(|value| is_text(value)) else { continue };

@@ -85,7 +85,7 @@ async fn visit(node: usize, number: u32) {
     let mut workload = Workload::new(random, number, 0);
     let limit = Duration::from_secs(2);
     let mut session = None;
-    for object in 0..world.plan.objects.len() {
+    for object in world.objects() {
         let write = Action::Set(workload.value());
         let reads: Vec<_> = (0..KEY_COUNT).map(|key| (key, Action::Get)).collect();
         for (steps, shape) in [
@@ -139,7 +139,7 @@ async fn rejoin_quietly(world: &Rc<World>) {
 
 fn missing(world: &World) -> String {
     let ledger = world.ledger.borrow();
-    let wanted = 3 * world.plan.objects.len() as u64;
+    let wanted = 3 * world.objects().len() as u64;
     let count = |node: usize| ledger.answered_by(100 + node as u32);
     let late = (0..world.hosts.len()).filter(|&node| count(node) < wanted);
     let late: Vec<String> = late

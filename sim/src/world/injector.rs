@@ -213,17 +213,12 @@ async fn with_disk(
 
 /// Until the time is over, or the weather is.
 pub(super) async fn wait(world: &Rc<World>, lasts: Duration) {
-    const STEP: Duration = Duration::from_millis(5);
-    let end_ns = simulated::now_ns() + lasts.as_nanos() as u64;
-    while simulated::now_ns() < end_ns && !world.is_healed.get() {
-        let left = Duration::from_nanos(end_ns - simulated::now_ns());
-        simulated::sleep_true(left.min(STEP)).await;
-    }
+    runtime::either(world.is_healed.wait(), simulated::sleep_true(lasts)).await;
 }
 
 /// The end of all weather: what is cut is joined, what stands goes on, what is down may start.
 pub(super) fn heal(world: &Rc<World>) {
-    world.is_healed.set(true);
+    world.is_healed.set();
     network::set_default_link(network::Link::default());
     network::heal();
     for (node, host) in world.hosts.iter().enumerate() {
