@@ -43,8 +43,8 @@ struct Shard {
     /// The state after applying a slot.
     states: BTreeMap<Slot, u64>,
     replicas: BTreeMap<ReplicaId, Replica>,
-    /// The voters as they became known, the last ones last.
-    configurations: Vec<Configuration>,
+    /// The voters, each from its slot on; those it began with are at 0.
+    configurations: BTreeMap<Slot, Configuration>,
 }
 
 #[derive(Debug)]
@@ -115,12 +115,7 @@ impl Invariants {
                 self.met.insert(*other);
                 Ok(())
             }
-            Fact::Voters(configuration) => {
-                if !shard.configurations.contains(configuration) {
-                    shard.configurations.push(configuration.clone());
-                }
-                Ok(())
-            }
+            Fact::Voters { slot, voters } => shard.voters(replica, *slot, voters),
         };
         result.map_err(|broken| Broken {
             claim: format!("shard {}: {}", Name(observation.shard), broken.claim),
@@ -134,7 +129,7 @@ impl Invariants {
         let of_nodes = |replica: &&ReplicaId| nodes.contains(&shard.replicas[replica].node);
         let voters: Vec<ReplicaId> = shard.replicas.keys().filter(of_nodes).copied().collect();
         if shard.configurations.is_empty() && voters.len() == nodes.len() {
-            shard.configurations.push(Configuration { voters });
+            shard.configurations.insert(Slot(0), Configuration { voters });
         }
     }
 
@@ -163,6 +158,30 @@ impl Invariants {
         shard.replicas.get(replica).map(|replica| replica.node)
     }
 
+    /// The nodes that vote on a shard, as far as anybody knows.
+    pub fn voters(&self, shard: u32) -> Vec<NodeIndex> {
+        let Some(shard) = self.shards.get(&shard) else { return Vec::new() };
+        let last = shard.configurations.last_key_value();
+        let voters = last.map(|(_, last)| last.voters.iter()).into_iter().flatten();
+        voters.filter_map(|voter| Some(shard.replicas.get(voter)?.node)).collect()
+    }
+
+    /// Whether a shard's voters are these, and one of them leads it.
+    ///
+    /// # Errors
+    /// Who votes or leads instead, in a sentence.
+    pub fn settled(&self, number: u32, wanted: &Configuration) -> Result<(), String> {
+        let shard = self.shards.get(&number).ok_or("nobody has heard of it")?;
+        let last = shard.configurations.last_key_value().map(|(_, last)| last);
+        if last != Some(wanted) {
+            return Err(format!("shard {}: {last:?} vote, {wanted:?} should", Name(number)));
+        }
+        match shard.leaders.last_key_value() {
+            Some((_, (leader, _))) if wanted.contains(*leader) => Ok(()),
+            other => Err(format!("shard {}: {other:?} leads, which has no vote", Name(number))),
+        }
+    }
+
     /// For each shard, who led in its highest ballot, and that ballot.
     pub fn leaderships(&self) -> BTreeMap<u32, (NodeIndex, Ballot)> {
         let of_shard = |(number, shard): (&u32, &Shard)| {
@@ -189,11 +208,11 @@ impl Invariants {
     /// Who lags, in a sentence.
     pub fn converged(&self) -> Result<(), String> {
         for (&number, shard) in &self.shards {
-            let Some(voters) = shard.configurations.last() else {
+            let Some(voters) = shard.configurations.last_key_value() else {
                 return Err(format!("shard {}: nobody knows its voters", Name(number)));
             };
             let last = shard.chosen.keys().next_back().copied().unwrap_or_default();
-            for voter in &voters.voters {
+            for voter in &voters.1.voters {
                 let applied = shard.replicas.get(voter).map_or(Slot(0), |replica| replica.applied);
                 if applied < last {
                     return Err(format!(
@@ -295,8 +314,11 @@ impl Shard {
         let is_quorum = |voters: &Configuration| {
             voters.voters.iter().filter(has).count() * 2 > voters.voters.len()
         };
-        if self.configurations.is_empty() || self.configurations.iter().rev().take(2).any(is_quorum)
-        {
+        // Of the voters that it knew, or of later ones that the promises brought to light.
+        let applied = self.replicas[&id].applied;
+        let known = self.as_of(applied).into_iter();
+        let later = self.configurations.range(applied.next()..).map(|(_, voters)| voters);
+        if self.configurations.is_empty() || known.chain(later).any(is_quorum) {
             return Ok(());
         }
         let promised: Vec<_> =
@@ -357,8 +379,8 @@ impl Shard {
         Ok(())
     }
 
-    /// Whoever is the first to believe a slot chosen must be right: a majority of disks has accepted it
-    /// in one ballot, of the voters in force or, for slots from before the last change, those before.
+    /// Whoever is the first to believe a slot chosen must be right: a majority of the disks of its
+    /// voters has accepted it in one ballot.
     fn check_quorum(&self, id: ReplicaId, slot: Slot, digest: u64) -> Result<(), Broken> {
         let accepted = self.accepted.get(&slot);
         let ballots: BTreeSet<Ballot> =
@@ -372,8 +394,12 @@ impl Shard {
                 voters.voters.iter().filter(has).count() * 2 > voters.voters.len()
             })
         };
-        if self.configurations.is_empty() || self.configurations.iter().rev().take(2).any(is_quorum)
-        {
+        // A change of voters needs those before it as well.
+        let before = Slot(slot.0.saturating_sub(1));
+        let needed = [before, slot].map(|slot| self.as_of(slot));
+        let changes = self.configurations.contains_key(&slot);
+        let needed = if changes { &needed[..] } else { &needed[1..] };
+        if needed.iter().flatten().all(|voters| is_quorum(voters)) {
             return Ok(());
         }
         let claim = format!(
@@ -381,6 +407,31 @@ impl Shard {
             id.0, slot.0, accepted
         );
         broken("chosen-on-a-quorum-of-disks", claim)
+    }
+
+    /// The voters from this slot on.
+    fn as_of(&self, slot: Slot) -> Option<&Configuration> {
+        self.configurations.range(..=slot).next_back().map(|(_, voters)| voters)
+    }
+
+    /// A replica says who votes: from this slot on or, after a snapshot, as of this slot. For one slot
+    /// there is one answer.
+    fn voters(&mut self, id: ReplicaId, slot: Slot, voters: &Configuration) -> Result<(), Broken> {
+        let is_known = slot < self.chosen.keys().next_back().copied().unwrap_or_default();
+        match self.as_of(slot) {
+            Some(known) if is_known && known != voters => {
+                let claim = format!(
+                    "as of slot {} replica {} thinks that {voters:?} vote, others {known:?}",
+                    slot.0, id.0
+                );
+                broken("one-electorate-per-slot", claim)
+            }
+            Some(known) if known == voters => Ok(()),
+            _ => {
+                self.configurations.insert(slot, voters.clone());
+                Ok(())
+            }
+        }
     }
 
     /// What a replica has applied it has, be it from a snapshot.

@@ -59,6 +59,8 @@ impl Scenario {
         Scenario::Series(Series::StaleVouch),
         Scenario::Series(Series::Laggard),
         Scenario::Series(Series::SnapshotCut),
+        Scenario::Series(Series::VotersOnTheMove),
+        Scenario::Series(Series::LearnerTrap),
     ];
 
     /// For command lines.
@@ -132,7 +134,7 @@ pub struct Plan {
     pub seed: u64,
     /// The kind of weather.
     pub scenario: Scenario,
-    /// How many nodes: 1, 3 or 5.
+    /// How many nodes: 1, 3, 4 or 5.
     pub node_count: usize,
     /// The only one that may lose what it had flushed.
     pub victim: NodeIndex,
@@ -158,9 +160,13 @@ pub fn plan(seed: u64, scenario: Scenario) -> Plan {
     let mut shape = random.child("shape");
     let theme = theme(scenario, &mut random.child("theme"));
     let node_count = match (scenario, shape.below(10)) {
+        _ if theme.is_some_and(|series| Series::OF_VOTERS.contains(&series)) => {
+            4 + shape.below(2) as usize
+        }
         _ if theme.is_some() => 3,
         (Scenario::Swarm | Scenario::Quiet, 0) => 1,
         (Scenario::Swarm, 1 | 2) => 5,
+        (Scenario::Swarm, 3) => 4,
         _ => 3,
     };
     let duration = Duration::from_millis(shape.between(6_000, 20_000));
@@ -202,7 +208,8 @@ pub fn plan(seed: u64, scenario: Scenario) -> Plan {
 fn theme(scenario: Scenario, random: &mut Random) -> Option<Series> {
     match scenario {
         Scenario::Series(series) => Some(series),
-        Scenario::Swarm => (random.below(3) == 0).then(|| *random.pick(Series::ALL)),
+        Scenario::Swarm if random.below(3) == 0 => Some(*random.pick(Series::ALL)),
+        Scenario::Swarm => (random.below(10) == 0).then(|| *random.pick(Series::OF_VOTERS)),
         _ => None,
     }
 }
@@ -223,6 +230,7 @@ fn suit(plan: &mut Plan, series: Series, random: &mut Random) {
         Series::Laggard | Series::SnapshotCut => 20_000,
         // Several sectors and several records a write, so that it is torn between and within them.
         Series::PowerStorm => 1_000,
+        Series::VotersOnTheMove => *random.pick(&[0, 0, 20_000]),
         _ => 0,
     };
     if series == Series::PowerStorm {

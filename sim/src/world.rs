@@ -36,6 +36,7 @@ mod facts;
 mod finale;
 mod hosts;
 mod injector;
+mod operator;
 mod planted;
 mod series;
 mod session;
@@ -71,6 +72,8 @@ pub(crate) struct World {
     /// What happened, with times, for people.
     notes: RefCell<Vec<String>>,
     fault_count: Cell<usize>,
+    /// How often the operator has asked for something.
+    operations: Cell<u32>,
     breach: RefCell<Option<Failure>>,
     is_broken: Signal,
     /// Clients ask while this holds.
@@ -180,6 +183,7 @@ fn begin(plan: Plan, telling: Telling) -> Rc<World> {
         invariants: RefCell::default(),
         notes: RefCell::default(),
         fault_count: Cell::new(0),
+        operations: Cell::new(0),
         breach: RefCell::default(),
         is_broken: Signal::default(),
         asks: Cell::new(true),
@@ -359,6 +363,17 @@ impl World {
     /// madsim's name for a node.
     pub(crate) fn id(&self, node: NodeIndex) -> NodeId {
         *self.hosts[node].id.get().expect("hosts are made before anything happens to them")
+    }
+
+    /// The nodes that vote on the first shard.
+    pub(crate) fn voters(&self) -> Vec<NodeIndex> {
+        const FIRST_SHARD: u32 = 1;
+        self.invariants.borrow().voters(FIRST_SHARD)
+    }
+
+    /// How often the operator has asked for something, for scripts that take turns.
+    pub(crate) fn turn(&self) -> u32 {
+        self.operations.get()
     }
 
     /// The node that leads the first shard, or any.

@@ -76,8 +76,13 @@ pub enum Fact {
     },
     /// What recovery found accepted above what is applied: slots, ballots, digests of the payloads.
     Recovered(Vec<(Slot, Ballot, u64)>),
-    /// These voters are in force here.
-    Voters(Configuration),
+    /// These voters are in force here from this slot on, or, after a snapshot, as of this slot.
+    Voters {
+        /// The slot.
+        slot: Slot,
+        /// The voters.
+        voters: Configuration,
+    },
     /// The replica remembers durably that it has met this life of another member: from now on, what
     /// that life says counts.
     Met(ReplicaId),

@@ -249,6 +249,10 @@ impl Node {
             None => None,
         };
         let configuration = codec::voters_from(begin.configuration?)?;
+        let configuration = match planted(Bug::SnapshotWithoutVoters) {
+            true => self.groups[number as usize].borrow().core.status().configuration,
+            false => configuration,
+        };
         let mark = SnapshotMark { slot: Slot(begin.slot), configuration: configuration.clone() };
         if machine.applied != mark.slot {
             return None;
@@ -285,6 +289,8 @@ impl Node {
         let (applied, digest) = (machine.applied, machine.digest);
         group.machine = machine;
         observe(self.replica, number, || Fact::Installed { applied, state: digest });
+        let (slot, voters) = (mark.slot, mark.configuration.clone());
+        observe(self.replica, number, || Fact::Voters { slot, voters });
         count(&self.metrics.snapshots_installed);
         self.step_group(&mut group, Input::SnapshotInstalled(mark));
         drop(group);

@@ -7,7 +7,7 @@ use evenkeel_runtime as runtime;
 use evenkeel_runtime::simulated::{self, Kill, NodeId, clocks, network};
 
 use super::hosts::{hold, link, plain_disk, replace_disk};
-use super::{World, series};
+use super::{World, operator, series};
 use crate::disk::Weather;
 use crate::disk::platter::Tearing;
 use crate::fault::{Cut, Death, Fault, NodeIndex};
@@ -72,7 +72,7 @@ async fn strike(world: &Rc<World>, fault: Fault) {
     }
 }
 
-/// Clocks and disks.
+/// Clocks and disks, and what an operator does.
 async fn strike_locally(world: &Rc<World>, fault: Fault) {
     match fault {
         Fault::ClockJump { node, by_ms } => clocks::jump_ms(world.id(node), by_ms),
@@ -101,6 +101,13 @@ async fn strike_locally(world: &Rc<World>, fault: Fault) {
         }
         Fault::DiskFull { node, lasts } => {
             with_disk(world, node, lasts, |weather| weather.size_max = 0).await;
+        }
+        Fault::TransferLeader { to } => operator::transfer(world, to).await,
+        Fault::MoveShard { voters } => operator::move_first_shard(world, &voters).await,
+        Fault::Drain { node, lasts } => {
+            operator::drain(world, node).await;
+            wait(world, lasts).await;
+            operator::balance(world).await;
         }
         Fault::Rot { node, rot, sectors } => {
             let host = &world.hosts[node];
