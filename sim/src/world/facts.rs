@@ -15,7 +15,7 @@ pub(super) fn kind(fact: &Fact) -> &'static str {
         Fact::Applied { .. } => "apply",
         Fact::LeaseServed { .. } => "lease",
         Fact::Restarted { .. } => "recover",
-        Fact::Voters(_) => "voters",
+        Fact::Voters { .. } => "voters",
         Fact::Met(_) => "meet",
         _ => "fact",
     }
@@ -51,7 +51,9 @@ impl fmt::Display for Words<'_> {
                 let promised = Short(*promised);
                 write!(formatter, "up to slot {} at {state:x}, promised {promised}", applied.0)
             }
-            Fact::Voters(voters) => write!(formatter, "voters are {voters:?}"),
+            Fact::Voters { slot, voters } => {
+                write!(formatter, "voters are {voters:?} since slot {}", slot.0)
+            }
             Fact::Met(other) => write!(formatter, "met {}", other.0),
             other => write!(formatter, "{other:?}"),
         }
