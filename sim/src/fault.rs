@@ -21,6 +21,7 @@ pub enum Death {
 
 /// What a link does, beyond an ordinary local network; chances are per write, out of a million.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct LinkWeather {
     /// Added to each way, in microseconds.
     pub latency_us: u64,

@@ -93,6 +93,7 @@ pub enum ObjectKind {
 
 /// Sizes and times that the product leaves open, at ordinary or extreme values.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct Knobs {
     /// Shards of the cluster.
     pub shard_count: u32,
@@ -116,6 +117,25 @@ pub struct Knobs {
     pub disk_slowness: u32,
     /// The plain kind of link.
     pub link: LinkWeather,
+}
+
+/// Ordinary values: what a capsule means that is older than a knob.
+impl Default for Knobs {
+    fn default() -> Knobs {
+        Knobs {
+            shard_count: 1,
+            heartbeat_us: 50_000,
+            drift_ppm: 500,
+            segment_size: 1 << 20,
+            chunk_size: 2 << 20,
+            memory_bytes: 16 << 20,
+            client_timeout: Duration::from_secs(2),
+            request_timeout: Duration::from_secs(1),
+            padding: 0,
+            disk_slowness: 1,
+            link: LinkWeather { latency_us: 200, ..LinkWeather::default() },
+        }
+    }
 }
 
 /// A fault and its time.

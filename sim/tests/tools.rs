@@ -21,9 +21,7 @@ fn sim(arguments: &[&str]) -> (bool, String) {
 
 /// A file of this test alone.
 fn scratch(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    std::fs::create_dir_all(folder).unwrap();
-    folder.join(name)
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
 }
 
 /// A seed and a bug that it finds at once, and again.

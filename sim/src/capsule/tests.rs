@@ -39,6 +39,26 @@ fn what_is_written_is_read() {
     }
 }
 
+/// Goal: a capsule that is older than a knob means its ordinary value. Method: take some away.
+#[test]
+fn a_knob_that_is_missing_is_ordinary() {
+    let capsule = Capsule {
+        oracle: None,
+        says: String::new(),
+        commit: "abc".to_owned(),
+        planted: None,
+        hash: None,
+        plan: plan(3, Scenario::Swarm),
+        requests: None,
+        until: None,
+    };
+    let text = capsule.print();
+    let without = text.replace("\"chunk_size\":", "\"a_knob_of_old\":");
+    assert_ne!(text, without);
+    let ordinary = crate::plan::Knobs::default().chunk_size;
+    assert_eq!(Capsule::parse(&without).unwrap().plan.knobs.chunk_size, ordinary);
+}
+
 /// Goal: a broken file is named, not run. Method: three kinds of damage.
 #[test]
 fn what_is_no_capsule_says_why() {

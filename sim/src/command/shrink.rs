@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use evenkeel_sim::capsule::{Asked, Capsule, is_beyond};
 use evenkeel_sim::fault::LinkWeather;
-use evenkeel_sim::plan::Planned;
+use evenkeel_sim::plan::{Knobs, Planned};
 use evenkeel_sim::random::Random;
 use evenkeel_sim::shrink::{Try, ending, minimise};
 
@@ -257,7 +257,11 @@ impl Shrinker {
             |capsule| capsule.plan.knobs.disk_slowness = 1,
             |capsule| (capsule.plan.knobs.shard_count, capsule.plan.knobs.padding) = (1, 0),
             |capsule| capsule.plan.knobs.memory_bytes = 16 << 20,
-            |capsule| capsule.plan.knobs.segment_size = 1 << 20,
+            |capsule| {
+                let ordinary = Knobs::default();
+                capsule.plan.knobs.segment_size = ordinary.segment_size;
+                capsule.plan.knobs.chunk_size = ordinary.chunk_size;
+            },
             |capsule| capsule.plan.knobs.heartbeat_us = 50_000,
             smaller_cluster,
             |capsule| {
