@@ -222,6 +222,8 @@ pub struct KeyspaceStatus {
     pub bytes_used: u64,
     /// The budget.
     pub bytes_max: u64,
+    /// Who has to go when it is full, as the configuration names it.
+    pub eviction: &'static str,
     /// Lookups that found their key.
     pub hits: u64,
     /// Lookups that did not.

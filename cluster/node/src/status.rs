@@ -173,6 +173,7 @@ fn keyspace_status(number: usize, store: &Store) -> KeyspaceStatus {
         volatile_keys: store.volatile_len() as u64,
         bytes_used: store.bytes_used(),
         bytes_max: store.memory_bytes_max(),
+        eviction: store.eviction().name(),
         hits: stats.hits,
         misses: stats.misses,
         evicted: stats.evicted,

@@ -9,6 +9,7 @@ use evenkeel_node::api::{KeyspaceStatus, NodeStatus, Topology};
 
 use crate::metrics::Metrics;
 use crate::process::Usage;
+use crate::settings;
 
 /// The version of Redis whose command set and reply shapes this server follows.
 pub(crate) const REDIS_VERSION: &str = "7.2.4";
@@ -136,7 +137,7 @@ fn memory(text: &mut Text, facts: &Facts<'_>) {
     text.line("used_memory_scripts", 0);
     text.line("maxmemory", data_bytes_max);
     text.line("maxmemory_human", human(data_bytes_max));
-    text.line("maxmemory_policy", "allkeys-lru");
+    text.line("maxmemory_policy", settings::policy_name(facts.status));
     let ratio = if used == 0 { 0.0 } else { resident as f64 / used as f64 };
     text.line("mem_fragmentation_ratio", format_args!("{ratio:.2}"));
     text.line("mem_clients_normal", buffers);
@@ -274,7 +275,8 @@ fn evenkeel(text: &mut Text, facts: &Facts<'_>) {
         text.line(
             &format!("keyspace{number}"),
             format_args!(
-                "name={},keys={},bytes_used={},bytes_max={},hits={},misses={},evicted={},expired={}",
+                "name={},keys={},bytes_used={},bytes_max={},hits={},misses={},evicted={},\
+                 expired={},eviction={}",
                 keyspace.name,
                 keyspace.keys,
                 keyspace.bytes_used,
@@ -283,6 +285,7 @@ fn evenkeel(text: &mut Text, facts: &Facts<'_>) {
                 keyspace.misses,
                 keyspace.evicted,
                 keyspace.expired,
+                keyspace.eviction,
             ),
         );
     }
