@@ -23,6 +23,7 @@ use self::policy::Policy;
 use crate::Location;
 use crate::batch::{KEY_SIZE_MAX, VALUE_SIZE_MAX};
 
+pub use self::lag::Lag;
 pub use self::policy::Eviction;
 pub use self::warm::Hint;
 
@@ -31,6 +32,7 @@ mod change;
 mod deadlines;
 mod index;
 mod item;
+mod lag;
 mod policy;
 mod walk;
 mod warm;
@@ -132,6 +134,7 @@ pub struct Store {
     /// A key on its way from one place to another.
     scratch: Vec<u8>,
     stats: Stats,
+    lag: Lag,
 }
 
 impl Store {
@@ -152,6 +155,7 @@ impl Store {
             group_lens: [0; SLOT_COUNT as usize / SLOTS_PER_GROUP],
             scratch: Vec::new(),
             stats: Stats::default(),
+            lag: Lag::default(),
         }
     }
 
@@ -268,22 +272,22 @@ impl Store {
         found.is_some()
     }
 
-    /// `remove`, counted as an expiry.
-    pub fn remove_expired(&mut self, slot: u16, key: &[u8]) -> bool {
-        let removed = self.remove(slot, key);
-        self.stats.expired += u64::from(removed);
-        removed
+    /// `remove`, counted as an expiry if the key's deadline is at or before `now_ms`.
+    pub fn remove_expired(&mut self, slot: u16, key: &[u8], now_ms: u64) -> bool {
+        let tag = Tag::of(self.hash(key));
+        let found = self.find(slot, tag, key);
+        if let Some(place) = found {
+            self.drop_expired(slot, tag, place, now_ms);
+        }
+        found.is_some()
     }
 
     /// Removes up to `count_max` keys whose deadline is at or before `now_ms`, the longest overdue
-    /// first; `removed` hears each one's deadline. Returns how many.
-    pub fn expire(&mut self, now_ms: u64, count_max: usize, mut removed: impl FnMut(u64)) -> usize {
+    /// first. Returns how many.
+    pub fn expire(&mut self, now_ms: u64, count_max: usize) -> usize {
         for count in 0..count_max {
             let Some((slot, tag, place)) = self.overdue(now_ms).next() else { return count };
-            removed(self.header(place).expires_at_ms);
-            self.drop_key(slot, tag, place);
-            self.stats.expired += 1;
-            self.tidy();
+            self.drop_expired(slot, tag, place, now_ms);
         }
         count_max
     }

@@ -232,4 +232,7 @@ pub struct KeyspaceStatus {
     pub evicted: u64,
     /// Keys removed because their time was over.
     pub expired: u64,
+    /// How long after their deadlines: half of them at most so late, 99 of 100, all; milliseconds. In
+    /// `default` it is the time until the removal was proposed.
+    pub expiry_lag_ms: [u64; 3],
 }

@@ -13,8 +13,8 @@ use crate::node::Node;
 use crate::sweep;
 use crate::views::is_over;
 
-/// How many expired keys one turn removes at most.
-const EXPIRED_COUNT_MAX: usize = 1000;
+/// How many expired keys one turn removes at most: a few milliseconds.
+const EXPIRED_COUNT_MAX: usize = 2000;
 
 struct CacheView<'a>(&'a Store);
 
@@ -164,14 +164,14 @@ impl Node {
         self.cache_vanished.set(self.cache_version());
     }
 
-    pub(crate) fn expire_cache(&self) {
+    /// Removes keys whose time is over. Whether there may be more of them.
+    pub(crate) fn expire_cache(&self) -> bool {
         let now_ms = runtime::clock::wall_ms();
-        let store = &mut *self.cache.borrow_mut();
-        for _ in 0..EXPIRED_COUNT_MAX {
-            let Some((slot, key)) = store.next_expired(now_ms) else { break };
-            store.remove_expired(slot, &key);
+        let count = self.cache.borrow_mut().expire(now_ms, EXPIRED_COUNT_MAX);
+        if 0 < count {
             self.cache_vanished.set(self.cache_version());
         }
+        count == EXPIRED_COUNT_MAX
     }
 
     fn cache_version(&self) -> u64 {

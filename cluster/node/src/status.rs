@@ -166,7 +166,7 @@ impl Node {
 }
 
 fn keyspace_status(number: usize, store: &Store) -> KeyspaceStatus {
-    let stats = store.stats();
+    let (stats, lag) = (store.stats(), store.expiry_lag());
     KeyspaceStatus {
         name: KEYSPACE_NAMES[number].to_string(),
         keys: store.len() as u64,
@@ -178,5 +178,6 @@ fn keyspace_status(number: usize, store: &Store) -> KeyspaceStatus {
         misses: stats.misses,
         evicted: stats.evicted,
         expired: stats.expired,
+        expiry_lag_ms: [lag.quantile_ms(500), lag.quantile_ms(990), lag.max_ms()],
     }
 }

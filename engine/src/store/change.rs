@@ -167,6 +167,17 @@ impl Store {
         self.arena.kill(place);
     }
 
+    /// `drop_key`, counted as an expiry if it is one.
+    pub(super) fn drop_expired(&mut self, slot: u16, tag: Tag, place: Place, now_ms: u64) {
+        let expires_at_ms = self.header(place).expires_at_ms;
+        if expires_at_ms != 0 && expires_at_ms <= now_ms {
+            self.stats.expired += 1;
+            self.lag.record(now_ms - expires_at_ms);
+        }
+        self.drop_key(slot, tag, place);
+        self.tidy();
+    }
+
     /// Evicts until the budget holds, or nothing is left that may go.
     pub(super) fn evict(&mut self) {
         let mut chances = CHANCES_MAX;

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::deadlines::Deadlines;
 use super::index::{Place, Tag};
-use super::{Eviction, Found, QUEUES, SLOTS_PER_GROUP, Stats, Store};
+use super::{Eviction, Found, Lag, QUEUES, SLOTS_PER_GROUP, Stats, Store};
 
 impl Store {
     /// The keys of a slot, each once; the order depends only on the keys.
@@ -65,6 +65,11 @@ impl Store {
         self.stats
     }
 
+    /// How long after their deadlines keys were removed.
+    pub fn expiry_lag(&self) -> &Lag {
+        &self.lag
+    }
+
     /// A key, each as likely as any other if `random` is. A few hundred steps.
     pub fn random_key(&self, random: u64) -> Option<(u16, &[u8])> {
         if self.is_empty() {
@@ -95,11 +100,6 @@ impl Store {
             }
         }
         while self.tidy() {}
-    }
-
-    /// A key whose deadline is at or before `now_ms`, the longest overdue first.
-    pub fn next_expired(&self, now_ms: u64) -> Option<(u16, Box<[u8]>)> {
-        self.expired(now_ms).next().map(|(slot, key)| (slot, Box::from(key)))
     }
 
     /// All keys whose deadline is at or before `now_ms`, the longest overdue first. Looks at no other.

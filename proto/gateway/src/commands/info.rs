@@ -272,11 +272,13 @@ fn evenkeel(text: &mut Text, facts: &Facts<'_>) {
     text.line("device_reads", status.device_reads);
     text.line("disk_backend", &status.disk_backend);
     for (number, keyspace) in status.keyspaces.iter().enumerate() {
+        let [p50, p99, max] = keyspace.expiry_lag_ms;
         text.line(
             &format!("keyspace{number}"),
             format_args!(
                 "name={},keys={},bytes_used={},bytes_max={},hits={},misses={},evicted={},\
-                 expired={},eviction={}",
+                 expired={},eviction={},expiry_lag_ms_p50={p50},expiry_lag_ms_p99={p99},\
+                 expiry_lag_ms_max={max}",
                 keyspace.name,
                 keyspace.keys,
                 keyspace.bytes_used,
