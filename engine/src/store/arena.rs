@@ -26,7 +26,7 @@ const SHARED_ITEM_BYTES_MAX: usize = 8 * 1024;
 /// is consumed of the oldest, and what `squeeze` fills and empties, of each chain.
 pub(super) const SLACK_BYTES: u64 = 3 * 4 * SEGMENT_BYTES as u64;
 /// `squeeze` leaves segments alone of which less than one part in so many is dead.
-const DEAD_PARTS_MIN: usize = 8;
+const DEAD_PARTS_MIN: u32 = 8;
 /// How many segments one `squeeze` looks at, at most.
 const LOOKED_AT_MAX: usize = 32;
 
@@ -261,7 +261,7 @@ impl Arena {
     }
 
     /// The segment that `squeeze` should empty: it moves through the chain from old to new, again and
-    /// again. Not the newest, which is still being filled.
+    /// again.
     fn dirty(&mut self, queue: Queue) -> Option<u32> {
         for _ in 0..LOOKED_AT_MAX {
             let chain = self.chains[queue as usize];
@@ -274,8 +274,8 @@ impl Arena {
             }
             let segment = &self.segments[number as usize];
             let newer = segment.newer;
-            let worth = segment.items.capacity() / DEAD_PARTS_MIN <= segment.dead as usize;
-            if number != chain.newest && worth && number != chain.output {
+            let worth = 0 < segment.dead && segment.used() <= segment.dead * DEAD_PARTS_MIN;
+            if worth && number != chain.output {
                 return Some(number);
             }
             if number != chain.output {
@@ -302,10 +302,12 @@ impl Arena {
     }
 
     fn close_output(&mut self, queue: Queue) {
-        let chain = &mut self.chains[queue as usize];
-        let output = std::mem::replace(&mut chain.output, NONE);
-        if output != NONE && output != chain.newest {
-            self.close(output);
+        let output = std::mem::replace(&mut self.chains[queue as usize].output, NONE);
+        if output != NONE {
+            // Often far from full: what is left of it would count as used.
+            let segment = &mut self.segments[output as usize];
+            segment.items.shrink_to_fit();
+            segment.is_closed = true;
         }
     }
 
@@ -396,6 +398,9 @@ impl Arena {
             // The next item would ask for another one at once.
             segment.items.clear();
             (segment.consumed, segment.dead) = (0, 0);
+            if chain.cursor == number {
+                chain.cursor = NONE;
+            }
             return;
         }
         if !planted(Bug::BudgetLeak) {

@@ -251,8 +251,11 @@ impl Store {
     /// Gives memory back that dead items hold, one step: when they are half of all, or, if nobody has
     /// to go for newcomers, as soon as room runs short. False if there was nothing to do.
     pub(super) fn tidy(&mut self) -> bool {
-        let is_short = self.eviction == Eviction::None
-            && self.memory_bytes_max / DEAD_PARTS_MIN * (DEAD_PARTS_MIN - 1) < self.bytes_used();
+        let enough = match self.eviction {
+            Eviction::None => self.memory_bytes_max / DEAD_PARTS_MIN * (DEAD_PARTS_MIN - 1),
+            _ => self.memory_bytes_max,
+        };
+        let is_short = enough < self.bytes_used();
         let parts = if is_short { DEAD_PARTS_MIN } else { 2 };
         self.is_dirty(parts) && self.squeeze()
     }

@@ -263,6 +263,11 @@ impl Model {
         let is_empty = store.arena.resident_len() == 0;
         let is_over = store.memory_bytes_max() < store.bytes_used();
         assert!(!is_over || is_empty || !may_evict, "the budget holds");
+        if is_over && may_evict {
+            let [dead, bytes] = [Arena::dead, Arena::bytes]
+                .map(|of| QUEUES.map(|queue| of(&store.arena, queue)).into_iter().sum::<u64>());
+            assert!(dead * 4 <= bytes, "{dead} bytes of {bytes} could be given back");
+        }
         assert!(store.allocated_bytes() <= store.bytes_used() + SLACK_BYTES);
         let mut seen = 0;
         for slot in 0..3 {
