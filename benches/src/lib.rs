@@ -13,6 +13,7 @@ use clap::Subcommand;
 pub use crate::compare::CompareArguments;
 pub use crate::error::BenchError;
 pub use crate::failover::FailoverArguments;
+pub use crate::hit_ratio::HitRatioArguments;
 pub use crate::load::LoadArguments;
 pub use crate::trace::TraceArguments;
 
@@ -24,6 +25,7 @@ mod error;
 #[cfg(feature = "etcd")]
 mod etcd;
 mod failover;
+mod hit_ratio;
 mod ledger;
 mod load;
 mod picture;
@@ -44,6 +46,8 @@ pub enum Experiment {
     Failover(FailoverArguments),
     /// Replay a cache trace: hit ratio, rate, latency.
     Trace(TraceArguments),
+    /// Replay traces against the store itself: the hit ratio of every eviction policy, and the optimum.
+    HitRatio(HitRatioArguments),
 }
 
 /// Makes an experiment; its figures go to the standard output.
@@ -56,5 +60,6 @@ pub fn run(experiment: &Experiment) -> Result<(), BenchError> {
         Experiment::Compare(arguments) => compare::run(arguments),
         Experiment::Failover(arguments) => failover::run(arguments),
         Experiment::Trace(arguments) => trace::run(arguments),
+        Experiment::HitRatio(arguments) => hit_ratio::run(arguments),
     }
 }

@@ -29,6 +29,8 @@ pub(crate) enum Format {
     U32,
     /// A key a line, a number (the LIRS paper's traces).
     Lines,
+    /// Lines `time key size` (AdaptSize's traces).
+    Sized,
 }
 
 /// `trace`'s part of a command line.
@@ -83,8 +85,21 @@ pub(crate) fn run(arguments: &TraceArguments) -> Result<(), BenchError> {
     Ok(())
 }
 
+/// One request of a trace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub(crate) key: u64,
+    /// In bytes, where the trace says so.
+    pub(crate) size: Option<u32>,
+}
+
 /// The keys of a trace file, in order.
 fn read(path: &Path, format: Format) -> Result<Vec<u64>, BenchError> {
+    Ok(requests(path, format)?.into_iter().map(|asked| asked.key).collect())
+}
+
+/// The requests of a trace file, in order.
+pub(crate) fn requests(path: &Path, format: Format) -> Result<Vec<Asked>, BenchError> {
     let failed = |reason: String| {
         BenchError::Usage(format!("`{}` is not such a trace: {reason}", path.display()))
     };
@@ -96,7 +111,7 @@ fn read(path: &Path, format: Format) -> Result<Vec<u64>, BenchError> {
     };
     let Some(program) = unpack else {
         let file = File::open(path).map_err(BenchError::file(path))?;
-        return keys(BufReader::new(file), format).map_err(failed);
+        return parse(BufReader::new(file), format).map_err(failed);
     };
     let mut child = Command::new(program)
         .arg("-dc")
@@ -105,15 +120,16 @@ fn read(path: &Path, format: Format) -> Result<Vec<u64>, BenchError> {
         .spawn()
         .map_err(|error| BenchError::server(format!("cannot start `{program}`"), error))?;
     let output = child.stdout.take().expect("it is piped");
-    let keys = keys(BufReader::new(output), format).map_err(failed)?;
+    let requests = parse(BufReader::new(output), format).map_err(failed)?;
     match child.wait() {
-        Ok(status) if status.success() => Ok(keys),
+        Ok(status) if status.success() => Ok(requests),
         _ => Err(failed(format!("`{program}` cannot unpack it"))),
     }
 }
 
-fn keys(mut input: impl BufRead, format: Format) -> Result<Vec<u64>, String> {
-    let mut keys = Vec::new();
+fn parse(mut input: impl BufRead, format: Format) -> Result<Vec<Asked>, String> {
+    let mut requests = Vec::new();
+    let asked = |key: u64| Asked { key, size: None };
     if format == Format::U32 {
         let mut bytes = Vec::new();
         input.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
@@ -121,7 +137,7 @@ fn keys(mut input: impl BufRead, format: Format) -> Result<Vec<u64>, String> {
         if !rest.is_empty() {
             return Err(format!("{} bytes are no whole number of keys", bytes.len()));
         }
-        return Ok(words.iter().map(|word| u64::from(u32::from_le_bytes(*word))).collect());
+        return Ok(words.iter().map(|word| asked(u32::from_le_bytes(*word).into())).collect());
     }
     for (index, line) in input.lines().enumerate() {
         let line = line.map_err(|error| error.to_string())?;
@@ -130,14 +146,20 @@ fn keys(mut input: impl BufRead, format: Format) -> Result<Vec<u64>, String> {
             (_, None, _) => (),
             // The LIRS traces end in a star.
             (Format::Lines, Some(Err(_)), _) if line.trim() == "*" => (),
-            (Format::Lines, Some(Ok(key)), _) => keys.push(key),
+            (Format::Lines, Some(Ok(key)), _) => requests.push(asked(key)),
             (Format::Arc, Some(Ok(start)), Some(Ok(count))) if count <= 1 << 20 => {
-                keys.extend(start..start + count);
+                requests.extend((start..start + count).map(asked));
             }
+            (Format::Sized, Some(Ok(_)), Some(Ok(key))) => match numbers.next() {
+                Some(Ok(size)) if size <= u64::from(u32::MAX) => {
+                    requests.push(Asked { key, size: Some(size as u32) });
+                }
+                _ => return Err(format!("line {}: `{line}`", index + 1)),
+            },
             _ => return Err(format!("line {}: `{line}`", index + 1)),
         }
     }
-    Ok(keys)
+    Ok(requests)
 }
 
 /// The trace several times over, with keys of their own each time.

@@ -4,7 +4,7 @@
 ///
 /// Stays true for as long as the segment is neither recycled nor compacted; the log says when that
 /// happens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Location {
     /// The log's segment.
     pub segment: u32,

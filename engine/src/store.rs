@@ -1,53 +1,60 @@
 //! The index and the memory tier of one keyspace: key → version, deadline, and value or its place.
 //!
 //! ```text
-//! slot ─► tables[slot]: (hash, id)… ─► entries[id]: version, deadline, key and value ◄─ recency
-//!                                      homes[id]: where the log has the value        ◄─ deadlines
+//! slot, hash ─► index: (tag, place)… ─► arena: header, key, value ◄─ policy: who has to go
+//!                       ▲                      in order of age
+//!               deadlines: (time, slot, tag)
 //! ```
 //!
-//! One small table a hash slot: a shard's keys can be walked, moved and cleared without touching the
-//! others, and a table that grows moves only its own few keys. A `MemoryOnly` store drops the least
-//! recently used keys when its budget is full; a `BackedByLog` store drops only their bytes and keeps
-//! where the log has them, so it never forgets a key.
+//! The index is arranged by hash slot: a shard's keys can be walked, moved and cleared without touching
+//! the others. A `MemoryOnly` store drops keys when its budget is full, and which ones is the policy's
+//! decision; a `BackedByLog` store drops only their bytes and keeps where the log has them, so it never
+//! forgets a key.
 //!
 //! Invariant: `bytes_used` stays within the budget after every call, as far as there are bytes that
-//! may be dropped. What an entry costs beside its bytes is counted (`Tier::entry_overhead`); the fixed
-//! `BASE_BYTES` of the tables and slab pages once used are not. There is no clock in here: whoever
-//! asks knows the time, and compares deadlines.
+//! may be dropped, and the process holds at most `BASE_BYTES` more for it. There is no clock in here:
+//! whoever asks knows the time, and compares deadlines.
 
-use std::collections::BTreeSet;
-use std::hash::{BuildHasher, Hasher};
-use std::ops::Range;
-
-use foldhash::quality::FixedState;
-use hashbrown::HashTable;
-
-use self::recency::Recency;
-use self::slab::{Entry, Home, NONE, Slab};
+use self::arena::{Arena, QUEUES, Queue, SLACK_BYTES};
+use self::deadlines::Deadlines;
+use self::index::{Index, Tag};
+use self::item::{HEADER_SIZE_MAX, Header, Home};
+use self::policy::Policy;
 use crate::Location;
 use crate::batch::{KEY_SIZE_MAX, VALUE_SIZE_MAX};
 
-mod recency;
-mod slab;
-mod warm;
-
+pub use self::lag::Lag;
+pub use self::policy::Eviction;
 pub use self::warm::Hint;
+
+mod arena;
+mod change;
+mod deadlines;
+mod index;
+mod item;
+mod lag;
+mod policy;
+mod walk;
+mod warm;
 
 /// Redis Cluster's number of hash slots.
 pub const SLOT_COUNT: u16 = 16_384;
-/// What an empty store takes, in bytes; not part of the budget.
-pub const BASE_BYTES: usize = SLOT_COUNT as usize * size_of::<HashTable<Link>>();
+/// What a store may hold beside its budget, in bytes: the index of no keys, and unfilled segments.
+pub const BASE_BYTES: usize =
+    index::base_bytes(SLOT_COUNT as usize) + size_of::<Store>() + SLACK_BYTES as usize;
 
-/// A link in a table that is, on average, two thirds full, with its control byte.
-const LINK_BYTES: u64 = 14;
-/// What an allocator adds to a key and value: a header and rounding.
-const ALLOCATION_BYTES: u64 = 16;
-/// A deadline's share of its tree.
-const DEADLINE_BYTES: u64 = 32;
+/// Slots are counted in groups of so many, so that a random key is found in a few steps.
+const SLOTS_PER_GROUP: usize = 128;
+/// So many items get another chance in one call; then the next one has to go, used or not.
+const CHANCES_MAX: usize = 256;
+/// Below this share of dead bytes, nothing is squeezed: one part in so many.
+const DEAD_PARTS_MIN: u64 = 8;
 /// Any number does, as long as it is the same in every run.
 const HASH_SEED: u64 = 0x6576_656e_6b65_656c;
 
 const _: () = assert!(KEY_SIZE_MAX <= u32::MAX as usize);
+const _: () = assert!(VALUE_SIZE_MAX <= u32::MAX as usize);
+const _: () = assert!((SLOT_COUNT as usize).is_multiple_of(SLOTS_PER_GROUP));
 
 /// What happens to a value when the budget is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,21 +65,23 @@ pub enum Tier {
     BackedByLog,
 }
 
-impl Tier {
-    /// What a key costs beside its own and its value's bytes, in bytes; a deadline costs more.
-    pub const fn entry_overhead(self) -> u64 {
-        let home_bytes = match self {
-            Tier::MemoryOnly => 0,
-            Tier::BackedByLog => size_of::<Home>() as u64,
-        };
-        size_of::<Entry>() as u64 + LINK_BYTES + ALLOCATION_BYTES + home_bytes
-    }
+/// How a store is made.
+#[derive(Debug, Clone, Copy)]
+pub struct StoreOptions {
+    /// See `Tier`.
+    pub tier: Tier,
+    /// The budget in bytes, `BASE_BYTES` not counted.
+    pub memory_bytes_max: u64,
+    /// Who has to go when it is full.
+    pub eviction: Eviction,
+    /// The hash slot of a key, below `SLOT_COUNT`; the same that every call names.
+    pub slot_of: fn(&[u8]) -> u16,
 }
 
 /// What the store knows of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Found<'a> {
-    /// As given to `put` or `set_expiry`.
+    /// As given to `put`; only its low 32 bits in a `MemoryOnly` store.
     pub version: u64,
     /// Unix milliseconds, 0 for never. The caller compares it with the time.
     pub expires_at_ms: u64,
@@ -102,7 +111,7 @@ pub struct Stats {
     pub misses: u64,
     /// Keys (`MemoryOnly`) or values (`BackedByLog`) that left memory for others.
     pub evicted: u64,
-    /// Keys that `remove_expired` removed.
+    /// Keys that were removed because their time was over.
     pub expired: u64,
 }
 
@@ -110,56 +119,70 @@ pub struct Stats {
 pub struct Store {
     tier: Tier,
     memory_bytes_max: u64,
-    bytes_used: u64,
-    /// `SLOT_COUNT` of them.
-    tables: Vec<HashTable<Link>>,
-    slab: Slab,
-    /// The resident entries.
-    recency: Recency,
-    /// Of the entries that have one: (deadline, id).
-    deadlines: BTreeSet<(u64, u32)>,
+    eviction: Eviction,
+    slot_of: fn(&[u8]) -> u16,
+    /// Which bits of a hash count: all of them, but in tests that force collisions.
+    hash_mask: u64,
+    index: Index,
+    arena: Arena,
+    policy: Policy,
+    deadlines: Deadlines,
+    /// How many keys have a deadline.
+    volatile: usize,
+    /// Keys by groups of slots.
+    group_lens: [usize; SLOT_COUNT as usize / SLOTS_PER_GROUP],
+    /// A key on its way from one place to another.
+    scratch: Vec<u8>,
     stats: Stats,
-}
-
-/// What a table holds. The hash is here so that growing and most misses touch no entry.
-struct Link {
-    hash: u32,
-    id: u32,
+    lag: Lag,
 }
 
 impl Store {
-    /// An empty store that keeps to `memory_bytes_max` bytes, `BASE_BYTES` not counted.
-    pub fn new(memory_bytes_max: u64, tier: Tier) -> Store {
+    /// An empty store.
+    pub fn new(options: StoreOptions) -> Store {
+        let StoreOptions { tier, memory_bytes_max, eviction, slot_of } = options;
         Store {
             tier,
             memory_bytes_max,
-            bytes_used: 0,
-            tables: (0..SLOT_COUNT).map(|_| HashTable::new()).collect(),
-            slab: Slab::new(),
-            recency: Recency::new(),
-            deadlines: BTreeSet::new(),
+            eviction,
+            slot_of,
+            hash_mask: u64::MAX,
+            index: Index::new(usize::from(SLOT_COUNT)),
+            arena: Arena::new(tier),
+            policy: Policy::of(eviction),
+            deadlines: Deadlines::default(),
+            volatile: 0,
+            group_lens: [0; SLOT_COUNT as usize / SLOTS_PER_GROUP],
+            scratch: Vec::new(),
             stats: Stats::default(),
+            lag: Lag::default(),
         }
     }
 
-    /// Finds a key and marks it as used. No allocation.
+    /// Finds a key and marks it as used. No allocation; writes at most one byte of the item.
     pub fn get(&mut self, slot: u16, key: &[u8]) -> Option<Found<'_>> {
-        let Some(id) = self.find(slot, hash(key), key) else {
+        let hash = self.hash(key);
+        self.policy.seen(hash);
+        let place = self.find(slot, Tag::of(hash), key);
+        if self.policy.samples(hash) {
+            self.tell_auto(hash, place);
+        }
+        let Some(place) = place else {
             self.stats.misses += 1;
             return None;
         };
-        if self.slab[id].resident {
-            self.stats.hits += 1;
-            self.recency.touch(&mut self.slab, id);
-        } else {
+        if self.arena.queue(place) == Queue::Keys {
             self.stats.hits_log += 1;
+        } else {
+            self.stats.hits += 1;
+            self.used(place);
         }
-        Some(self.found(id))
+        Some(self.found(place))
     }
 
     /// Finds a key and leaves no trace: neither the order of use nor the counters change.
     pub fn peek(&self, slot: u16, key: &[u8]) -> Option<Found<'_>> {
-        self.find(slot, hash(key), key).map(|id| self.found(id))
+        self.find(slot, Tag::of(self.hash(key)), key).map(|place| self.found(place))
     }
 
     /// Where the log has a key's value, in memory or not. `None` in a `MemoryOnly` store.
@@ -167,19 +190,20 @@ impl Store {
         if self.tier == Tier::MemoryOnly {
             return None;
         }
-        let home = self.slab.home(self.find(slot, hash(key), key)?);
-        Some((home.location, home.operation))
+        let place = self.find(slot, Tag::of(self.hash(key)), key)?;
+        let Home { location, operation } = self.header(place).home;
+        Some((location, operation))
     }
 
-    /// Stores a value as the most recently used, then evicts down to the budget. At most one
-    /// allocation; none when a value of the same size is replaced.
+    /// Stores a value, then evicts down to the budget. A value of the same size is replaced where it
+    /// is.
     ///
-    /// A value that does not fit into the whole budget (see `fits`) is not kept: `BackedByLog` notes
-    /// its place only, `MemoryOnly` is left without the key.
+    /// A value that does not fit (see `fits`) is not kept: `BackedByLog` notes its place only,
+    /// `MemoryOnly` is left without the key.
     ///
     /// # Panics
     /// `home` is missing in a `BackedByLog` store or given to a `MemoryOnly` one; a size is over the
-    /// limits of `batch`; `slot` is not below `SLOT_COUNT`.
+    /// limits of `batch`; `slot` is not the key's, or not below `SLOT_COUNT`.
     pub fn put(
         &mut self,
         slot: u16,
@@ -192,308 +216,109 @@ impl Store {
         assert!(key.len() <= KEY_SIZE_MAX, "the doors refuse keys over the limit");
         assert!(value.len() <= VALUE_SIZE_MAX, "the doors refuse values over the limit");
         assert!(home.is_some() == (self.tier == Tier::BackedByLog), "a home if there is a log");
-        let resident = self.fits(key.len(), value.len());
-        if !resident && self.tier == Tier::MemoryOnly {
+        debug_assert!(slot == (self.slot_of)(key), "a key has one slot");
+        let hash = self.hash(key);
+        let old = self.find(slot, Tag::of(hash), key);
+        if old.is_some() {
+            self.policy.seen(hash); // A newcomer was asked for before, and counted then.
+        }
+        let is_resident = self.fits(key.len(), value.len());
+        if !is_resident && self.tier == Tier::MemoryOnly {
             self.stats.evicted += 1;
-            self.remove(slot, key);
+            if let Some(place) = old {
+                self.drop_key(slot, Tag::of(hash), place);
+            }
             return;
         }
-
-        let hash = hash(key);
-        let id = match self.find(slot, hash, key) {
-            Some(id) => {
-                self.replace(id, resident.then_some(value), version);
-                id
+        let (location, operation) = home.unwrap_or_default();
+        let home = Home { location, operation };
+        let header = Header::new(key, value.len(), version, expires_at_ms, home);
+        if self.policy.samples(hash) && is_resident {
+            self.policy.stored(hash, header.item_size(self.tier, true) as u32);
+        }
+        match old {
+            None => self.insert(slot, hash, header, key, is_resident.then_some(value)),
+            Some(place) => {
+                self.replace(slot, hash, place, header, key, is_resident.then_some(value));
             }
-            None => self.insert(slot, hash, key, resident.then_some(value), version),
-        };
-        self.set_deadline(id, expires_at_ms);
-        if let Some((location, operation)) = home {
-            let value_size = value.len() as u32;
-            self.slab.set_home(id, Home { location, operation, value_size });
         }
         self.evict();
+        self.tidy();
     }
 
-    /// Puts bytes that were read from the log back into memory, as the most recently used; does
-    /// nothing if the key is gone, was overwritten (`version` differs) or has its bytes already.
+    /// Puts bytes that were read from the log back into memory; does nothing if the key is gone, was
+    /// overwritten (`version` differs) or has its bytes already.
     pub fn fill(&mut self, slot: u16, key: &[u8], version: u64, value: &[u8]) {
-        let Some(id) = self.find(slot, hash(key), key) else { return };
-        let entry = &self.slab[id];
-        if entry.version == version && !entry.resident && self.fits(key.len(), value.len()) {
-            let value_size = self.slab.home(id).value_size as usize;
-            assert!(value.len() == value_size, "one version has one value");
-            self.replace(id, Some(value), version);
+        let hash = self.hash(key);
+        let Some(place) = self.find(slot, Tag::of(hash), key) else { return };
+        let header = self.header(place);
+        let is_away = self.arena.queue(place) == Queue::Keys;
+        if header.version == version && is_away && self.fits(key.len(), value.len()) {
+            assert!(value.len() == header.value_size as usize, "one version has one value");
+            self.replace(slot, hash, place, header, key, Some(value));
             self.evict();
+            self.tidy();
         }
     }
 
     /// Forgets a key. False if it was not there.
     pub fn remove(&mut self, slot: u16, key: &[u8]) -> bool {
-        let found = self.find(slot, hash(key), key);
-        if let Some(id) = found {
-            self.drop_key(id);
+        let tag = Tag::of(self.hash(key));
+        let found = self.find(slot, tag, key);
+        if let Some(place) = found {
+            self.drop_key(slot, tag, place);
+            self.tidy();
         }
         found.is_some()
     }
 
-    /// `remove`, counted as an expiry.
-    pub fn remove_expired(&mut self, slot: u16, key: &[u8]) -> bool {
-        let removed = self.remove(slot, key);
-        self.stats.expired += u64::from(removed);
-        removed
-    }
-
-    /// Gives a key another deadline (Unix milliseconds, 0 for never) and the version of that change.
-    /// False if the key is not there.
-    pub fn set_expiry(&mut self, slot: u16, key: &[u8], expires_at_ms: u64, version: u64) -> bool {
-        let found = self.find(slot, hash(key), key);
-        if let Some(id) = found {
-            self.slab[id].version = version;
-            self.set_deadline(id, expires_at_ms);
-            self.evict();
+    /// `remove`, counted as an expiry if the key's deadline is at or before `now_ms`.
+    pub fn remove_expired(&mut self, slot: u16, key: &[u8], now_ms: u64) -> bool {
+        let tag = Tag::of(self.hash(key));
+        let found = self.find(slot, tag, key);
+        if let Some(place) = found {
+            self.drop_expired(slot, tag, place, now_ms);
         }
         found.is_some()
     }
 
-    /// Whether a key and value of these sizes, in bytes, fit into the budget at all.
+    /// Removes up to `count_max` keys whose deadline is at or before `now_ms`, the longest overdue
+    /// first. Returns how many.
+    pub fn expire(&mut self, now_ms: u64, count_max: usize) -> usize {
+        for count in 0..count_max {
+            let Some((slot, tag, place)) = self.overdue(now_ms).next() else { return count };
+            self.drop_expired(slot, tag, place, now_ms);
+        }
+        count_max
+    }
+
+    /// Whether a key and value of these sizes, in bytes, would be kept: they fit into the budget at
+    /// all, and, if nobody has to go (`Eviction::None`), into what is left of it.
     pub fn fits(&self, key_size: usize, value_size: usize) -> bool {
-        self.tier.entry_overhead() + (key_size + value_size) as u64 <= self.memory_bytes_max
-    }
-
-    /// The keys of a slot, each once; the order depends only on the calls made so far.
-    pub fn keys_in(&self, slot: u16) -> impl Iterator<Item = (&[u8], Found<'_>)> {
-        let links = self.tables[usize::from(slot)].iter();
-        links.map(|link| (self.slab[link.id].key(), self.found(link.id)))
-    }
-
-    /// How many keys a slot has.
-    pub fn len_in(&self, slot: u16) -> usize {
-        self.tables[usize::from(slot)].len()
-    }
-
-    /// How many keys there are, those past their deadline and not yet removed included.
-    pub fn len(&self) -> usize {
-        self.slab.len()
-    }
-
-    /// Whether there is no key.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// How many keys have a deadline.
-    pub fn volatile_len(&self) -> usize {
-        self.deadlines.len()
-    }
-
-    /// Bytes counted against the budget: keys, values in memory, and what they cost beside.
-    pub fn bytes_used(&self) -> u64 {
-        self.bytes_used
-    }
-
-    /// The budget, in bytes.
-    pub fn memory_bytes_max(&self) -> u64 {
-        self.memory_bytes_max
-    }
-
-    /// Another budget, in bytes, kept from now on.
-    pub fn set_memory_bytes_max(&mut self, memory_bytes_max: u64) {
-        self.memory_bytes_max = memory_bytes_max;
-        self.evict();
-    }
-
-    /// What happened so far.
-    pub fn stats(&self) -> Stats {
-        self.stats
-    }
-
-    /// A key, each about as likely as any other if `random` is. Usually one step; after most keys
-    /// were removed, as many as there are vacant entries in a row.
-    pub fn random_key(&self, random: u64) -> Option<(u16, &[u8])> {
-        if self.is_empty() {
-            return None;
-        }
-        let end = self.slab.id_end();
-        let start = (random % u64::from(end)) as u32;
-        let id = (start..end).chain(0..start).find(|&id| !self.slab[id].is_vacant());
-        let entry = &self.slab[id.expect("the store is not empty")];
-        Some((entry.slot, entry.key()))
-    }
-
-    /// Forgets all keys of these slots.
-    pub fn clear_slots(&mut self, slots: Range<u16>) {
-        for slot in slots {
-            let table = std::mem::take(&mut self.tables[usize::from(slot)]);
-            for link in table {
-                self.drop_entry(link.id);
-            }
-        }
-    }
-
-    /// A key whose deadline is at or before `now_ms`, the longest overdue first.
-    pub fn next_expired(&self, now_ms: u64) -> Option<(u16, Box<[u8]>)> {
-        self.expired(now_ms).next().map(|(slot, key)| (slot, Box::from(key)))
-    }
-
-    /// All keys whose deadline is at or before `now_ms`, the longest overdue first. Looks at no other.
-    pub fn expired(&self, now_ms: u64) -> impl Iterator<Item = (u16, &[u8])> {
-        self.deadlines.range(..=(now_ms, NONE)).map(|&(_, id)| {
-            let entry = &self.slab[id];
-            (entry.slot, entry.key())
-        })
-    }
-
-    /// The earliest deadline of all, Unix milliseconds.
-    pub fn next_deadline(&self) -> Option<u64> {
-        self.deadlines.first().map(|&(expires_at_ms, _)| expires_at_ms)
-    }
-
-    fn find(&self, slot: u16, hash: u32, key: &[u8]) -> Option<u32> {
-        let is_it = |link: &Link| link.hash == hash && self.slab[link.id].key() == key;
-        self.tables[usize::from(slot)].find(spread(hash), is_it).map(|link| link.id)
-    }
-
-    fn found(&self, id: u32) -> Found<'_> {
-        let entry = &self.slab[id];
-        let (value, size) = if entry.resident {
-            (Value::Memory(entry.value()), entry.value().len() as u32)
-        } else {
-            let home = self.slab.home(id);
-            (Value::Log(home.location, home.operation), home.value_size)
+        let size = Store::item_size_max(key_size, value_size);
+        let taken = match self.eviction {
+            Eviction::None => self.bytes_used(),
+            _ => self.policy.bytes(),
         };
-        Found { version: entry.version, expires_at_ms: entry.expires_at_ms, value, size }
+        taken.saturating_add(size) <= self.memory_bytes_max
     }
 
-    fn insert(
-        &mut self,
-        slot: u16,
-        hash: u32,
-        key: &[u8],
-        value: Option<&[u8]>,
-        version: u64,
-    ) -> u32 {
-        let id = self.slab.insert(Entry {
-            data: join(key, value.unwrap_or_default()),
-            version,
-            expires_at_ms: 0,
-            newer: NONE,
-            older: NONE,
-            key_size: key.len() as u32,
-            slot,
-            resident: value.is_some(),
-        });
-        let rehash = |link: &Link| spread(link.hash);
-        self.tables[usize::from(slot)].insert_unique(spread(hash), Link { hash, id }, rehash);
-        if value.is_some() {
-            self.recency.push(&mut self.slab, id);
-        }
-        self.bytes_used += self.footprint(id);
-        id
+    /// The most that a key and value of these sizes take in memory, index and deadline included, in
+    /// bytes.
+    pub fn item_size_max(key_size: usize, value_size: usize) -> u64 {
+        // A word of the index, and a run's room to grow.
+        let index = 24;
+        (HEADER_SIZE_MAX + key_size + value_size) as u64 + index + deadlines::ENTRY_BYTES
     }
 
-    /// Gives an entry another value (`None`: only its key stays in memory) and version.
-    fn replace(&mut self, id: u32, value: Option<&[u8]>, version: u64) {
-        self.bytes_used -= self.footprint(id);
-        let entry = &mut self.slab[id];
-        let was_resident = entry.resident;
-        entry.version = version;
-        entry.resident = value.is_some();
-        let bytes = value.unwrap_or_default();
-        let key_size = entry.key_size as usize;
-        if entry.data.len() == key_size + bytes.len() {
-            entry.data[key_size..].copy_from_slice(bytes);
-        } else {
-            entry.data = join(entry.key(), bytes);
-        }
-        match (was_resident, value.is_some()) {
-            (true, true) => self.recency.touch(&mut self.slab, id),
-            (true, false) => self.recency.remove(&mut self.slab, id),
-            (false, true) => self.recency.push(&mut self.slab, id),
-            (false, false) => (),
-        }
-        self.bytes_used += self.footprint(id);
+    /// What a key takes in memory, index and deadline included, in bytes.
+    pub fn footprint(&self, slot: u16, key: &[u8]) -> Option<u64> {
+        let place = self.find(slot, Tag::of(self.hash(key)), key)?;
+        let header = self.header(place);
+        let size = header.item_size(self.tier, self.arena.queue(place) != Queue::Keys) as u64;
+        let deadline = if header.expires_at_ms == 0 { 0 } else { deadlines::ENTRY_BYTES };
+        Some(size + deadline + self.index.bytes().div_ceil(self.index.len() as u64))
     }
-
-    fn set_deadline(&mut self, id: u32, expires_at_ms: u64) {
-        let before = self.slab[id].expires_at_ms;
-        if before == expires_at_ms {
-            return;
-        }
-        self.bytes_used -= self.footprint(id);
-        if before != 0 {
-            self.deadlines.remove(&(before, id));
-        }
-        if expires_at_ms != 0 {
-            self.deadlines.insert((expires_at_ms, id));
-        }
-        self.slab[id].expires_at_ms = expires_at_ms;
-        self.bytes_used += self.footprint(id);
-    }
-
-    /// Evicts until the budget holds, or nothing is left that may go.
-    fn evict(&mut self) {
-        while self.memory_bytes_max < self.bytes_used
-            && let Some(id) = self.recency.oldest()
-        {
-            self.stats.evicted += 1;
-            match self.tier {
-                Tier::MemoryOnly => self.drop_key(id),
-                Tier::BackedByLog => {
-                    let version = self.slab[id].version;
-                    self.replace(id, None, version);
-                }
-            }
-        }
-    }
-
-    fn drop_key(&mut self, id: u32) {
-        let entry = &self.slab[id];
-        let hash = hash(entry.key());
-        let link = self.tables[usize::from(entry.slot)]
-            .find_entry(spread(hash), |link| link.id == id)
-            .unwrap_or_else(|_| unreachable!("every entry is in its slot's table"));
-        link.remove();
-        self.drop_entry(id);
-    }
-
-    /// The part of forgetting a key that does not touch its table.
-    fn drop_entry(&mut self, id: u32) {
-        self.bytes_used -= self.footprint(id);
-        let entry = &self.slab[id];
-        if entry.expires_at_ms != 0 {
-            self.deadlines.remove(&(entry.expires_at_ms, id));
-        }
-        if entry.resident {
-            self.recency.remove(&mut self.slab, id);
-        }
-        self.slab.remove(id);
-    }
-
-    fn footprint(&self, id: u32) -> u64 {
-        let entry = &self.slab[id];
-        let deadline_bytes = if entry.expires_at_ms == 0 { 0 } else { DEADLINE_BYTES };
-        self.tier.entry_overhead() + entry.data.len() as u64 + deadline_bytes
-    }
-}
-
-fn hash(key: &[u8]) -> u32 {
-    const STATE: FixedState = FixedState::with_seed(HASH_SEED);
-    let mut hasher = STATE.build_hasher();
-    hasher.write(key);
-    hasher.finish() as u32
-}
-
-/// A table takes its position from the low bits and its tag from the high ones.
-fn spread(hash: u32) -> u64 {
-    u64::from(hash) << 32 | u64::from(hash)
-}
-
-fn join(key: &[u8], value: &[u8]) -> Box<[u8]> {
-    let mut data = Vec::with_capacity(key.len() + value.len());
-    data.extend_from_slice(key);
-    data.extend_from_slice(value);
-    data.into_boxed_slice()
 }
 
 #[cfg(test)]

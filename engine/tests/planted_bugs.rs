@@ -2,6 +2,8 @@
 //! the whole process, so this is a process of its own with a single test.
 #![cfg(feature = "planted-bugs")]
 
+#[path = "memory/check.rs"]
+mod memory;
 mod model;
 
 use std::panic::catch_unwind;
@@ -21,12 +23,13 @@ const CHECKS: &[(&str, Check)] = &[
 
 #[test]
 fn every_planted_bug_is_found() {
-    for &(name, check) in CHECKS {
+    let checks: Vec<(&str, Check)> = [CHECKS, memory::CHECKS].concat();
+    for &(name, check) in &checks {
         check(1).unwrap_or_else(|error| panic!("{name} fails without a bug: {error}"));
     }
     for &bug in Bug::ALL {
         plant(Some(bug));
-        let found = CHECKS.iter().find_map(|&(name, check)| {
+        let found = checks.iter().find_map(|&(name, check)| {
             // A panic counts: an assertion of the engine's own has seen the bug.
             let fails = |&seed: &u64| !matches!(catch_unwind(|| check(seed)), Ok(Ok(())));
             (1..=10).find(fails).map(|seed| format!("by {name}, seed {seed}"))

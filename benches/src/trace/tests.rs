@@ -1,13 +1,19 @@
 use super::*;
 
+fn keys(input: &[u8], format: Format) -> Result<Vec<u64>, String> {
+    Ok(parse(input, format)?.into_iter().map(|asked| asked.key).collect())
+}
+
 #[test]
-fn the_three_formats_are_read() {
+fn the_four_formats_are_read() {
     let arc = keys(&b"10 3 0 1\n7 1 0 2\n"[..], Format::Arc).unwrap();
     assert_eq!(arc, [10, 11, 12, 7]);
     let words = keys(&[1, 0, 0, 0, 0, 1, 0, 0][..], Format::U32).unwrap();
     assert_eq!(words, [1, 256]);
     let lines = keys(&b"5\n6\n*\n"[..], Format::Lines).unwrap();
     assert_eq!(lines, [5, 6]);
+    let sized = parse(&b"1 5 700\n2 6 0\n"[..], Format::Sized).unwrap();
+    assert_eq!(sized, [Asked { key: 5, size: Some(700) }, Asked { key: 6, size: Some(0) }]);
 }
 
 #[test]
@@ -15,6 +21,7 @@ fn what_is_no_trace_says_where() {
     assert!(keys(&[1, 0, 0][..], Format::U32).unwrap_err().contains("3 bytes"));
     assert!(keys(&b"1 1 0 1\nx\n"[..], Format::Arc).unwrap_err().contains("line 2"));
     assert!(keys(&b"1\n1 999999999\n"[..], Format::Arc).is_err());
+    assert!(keys(&b"1 2 3\n1 2\n"[..], Format::Sized).unwrap_err().contains("line 2"));
 }
 
 #[test]

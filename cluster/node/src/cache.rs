@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use evenkeel_core::placement::slots::{self, SLOT_COUNT};
-use evenkeel_engine::store::{Store, Value};
+use evenkeel_engine::store::{Eviction, Store, Value};
 use evenkeel_runtime as runtime;
 use evenkeel_wire::command::{Command, Expiry, OwnedCommand, SetOptions, parse};
 use evenkeel_wire::reply::Reply;
@@ -13,8 +13,8 @@ use crate::node::Node;
 use crate::sweep;
 use crate::views::is_over;
 
-/// How many expired keys one turn removes at most.
-const EXPIRED_COUNT_MAX: usize = 1000;
+/// How many expired keys one turn removes at most: a few milliseconds.
+const EXPIRED_COUNT_MAX: usize = 2000;
 
 struct CacheView<'a>(&'a Store);
 
@@ -73,11 +73,7 @@ impl Node {
                     Write::Put { .. } | Write::Delete { .. } => None,
                 });
                 if let Some(size) = too_large {
-                    return Reply::error(format!(
-                        "OOM key and value are {size} bytes, the keyspace `cache` has {} in all \
-                         (`cache.memory`)",
-                        store.memory_bytes_max()
-                    ));
+                    return out_of_memory(store, size);
                 }
                 for write in writes {
                     self.write_cache(store, write);
@@ -121,7 +117,7 @@ impl Node {
         commands: &[OwnedCommand],
         watches: &[(Bytes, u64)],
     ) -> Reply {
-        if watches.iter().any(|(key, version)| self.version_cache(key) != *version) {
+        if watches.iter().any(|(key, token)| !self.is_unchanged(key, *token)) {
             return Reply::NullArray;
         }
         let run = |owned: &OwnedCommand| match parse(&owned.arguments()) {
@@ -131,14 +127,34 @@ impl Node {
         Reply::Array(commands.iter().map(run).collect())
     }
 
-    /// What `WATCH` remembers of a key: its version, or, of one that is not there, when a key last
-    /// vanished, so that one that came and went meanwhile does not look untouched.
-    pub(crate) fn version_cache(&self, key: &[u8]) -> u64 {
+    /// What `WATCH` remembers of a key: the number of the last write of all, or, of one that is not
+    /// there, when a key last vanished, so that one that came and went meanwhile does not look
+    /// untouched.
+    pub(crate) fn token_cache(&self, key: &[u8]) -> u64 {
         let now_ms = runtime::clock::wall_ms();
         match self.cache.borrow().peek(slots::slot(key), key) {
             Some(found) if is_over(found.expires_at_ms, now_ms) => ABSENT | found.version,
-            Some(found) => found.version,
+            Some(_) => self.cache_versions.get(),
             None => ABSENT | (self.cache_vanished.get() + self.cache.borrow().stats().evicted),
+        }
+    }
+
+    /// Whether a key is what it was when the token was made. The store keeps 32 bits of a version: what
+    /// was written longer ago than that many writes may look changed, and never the other way round.
+    fn is_unchanged(&self, key: &[u8], token: u64) -> bool {
+        let now_ms = runtime::clock::wall_ms();
+        let found = self
+            .cache
+            .borrow()
+            .peek(slots::slot(key), key)
+            .map(|found| (found.version as u32, is_over(found.expires_at_ms, now_ms)));
+        match found {
+            Some((version, false)) if token & ABSENT == 0 => {
+                let now = self.cache_versions.get();
+                let writes_since_version = (now as u32).wrapping_sub(version);
+                now - token <= u64::from(writes_since_version)
+            }
+            _ => token & ABSENT != 0 && self.token_cache(key) == token,
         }
     }
 
@@ -148,14 +164,14 @@ impl Node {
         self.cache_vanished.set(self.cache_version());
     }
 
-    pub(crate) fn expire_cache(&self) {
+    /// Removes keys whose time is over. Whether there may be more of them.
+    pub(crate) fn expire_cache(&self) -> bool {
         let now_ms = runtime::clock::wall_ms();
-        let store = &mut *self.cache.borrow_mut();
-        for _ in 0..EXPIRED_COUNT_MAX {
-            let Some((slot, key)) = store.next_expired(now_ms) else { break };
-            store.remove_expired(slot, &key);
+        let count = self.cache.borrow_mut().expire(now_ms, EXPIRED_COUNT_MAX);
+        if 0 < count {
             self.cache_vanished.set(self.cache_version());
         }
+        count == EXPIRED_COUNT_MAX
     }
 
     fn cache_version(&self) -> u64 {
@@ -174,6 +190,22 @@ fn cached<'a>(store: &'a mut Store, key: &[u8]) -> Option<&'a [u8]> {
     match found.value {
         Value::Memory(value) if !is_over => Some(value),
         Value::Memory(_) | Value::Log(..) => None,
+    }
+}
+
+fn out_of_memory(store: &Store, size: usize) -> Reply {
+    let memory_bytes_max = store.memory_bytes_max();
+    match store.eviction() {
+        // As Redis begins it: clients look for these words.
+        Eviction::None => Reply::error(format!(
+            "OOM command not allowed when used memory > 'maxmemory': the keyspace `cache` has \
+             {memory_bytes_max} bytes (`keyspaces.cache.memory_max`) and evicts nothing \
+             (`keyspaces.cache.eviction`)"
+        )),
+        _ => Reply::error(format!(
+            "OOM key and value are {size} bytes, the keyspace `cache` has {memory_bytes_max} in all \
+             (`keyspaces.cache.memory_max`)"
+        )),
     }
 }
 

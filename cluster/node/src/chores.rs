@@ -23,6 +23,10 @@ use crate::operate::stale;
 use crate::request::NotHere;
 
 const CHORES_PAUSE: Duration = Duration::from_millis(50);
+/// Between two turns of expiry while there is more to do.
+const EXPIRY_PAUSE: Duration = Duration::from_millis(2);
+/// After so many, other chores have their turn.
+const EXPIRY_TURNS_MAX: usize = 16;
 /// How many expired keys one turn looks at.
 const EXPIRED_COUNT_MAX: usize = 4096;
 /// How many of them one log entry deletes.
@@ -34,8 +38,15 @@ impl Node {
         loop {
             runtime::sleep(CHORES_PAUSE).await;
             self.engine.borrow_mut().tick();
-            self.expire_cache();
-            self.expire_default();
+            for _ in 0..EXPIRY_TURNS_MAX {
+                // Many keys may be over at once: in small steps, with requests in between.
+                let more_in_cache = self.expire_cache();
+                let more_in_default = self.expire_default();
+                if !more_in_cache && !more_in_default {
+                    break;
+                }
+                runtime::sleep(EXPIRY_PAUSE).await;
+            }
             if !self.stopping.get() {
                 (0..self.groups.len() as u32).for_each(|group| self.reconcile(group));
                 self.note_moves();
@@ -45,12 +56,15 @@ impl Node {
 
     /// Deletes what has expired in the shards this node leads, through the log: a replica must not
     /// judge by its own clock.
-    fn expire_default(self: &Rc<Node>) {
+    /// Whether there may be more of them.
+    fn expire_default(self: &Rc<Node>) -> bool {
         let now_ms = runtime::clock::wall_ms();
         let mut expired: BTreeMap<u32, Vec<Bytes>> = BTreeMap::new();
+        let (mut looked_at, mut proposed) = (0, 0);
         {
             let store = self.store.borrow();
             for (slot, key) in store.expired(now_ms).take(EXPIRED_COUNT_MAX) {
+                looked_at += 1;
                 let keys =
                     expired.entry(group_of(slot, self.config.cluster.shard_count)).or_default();
                 if keys.len() < EXPIRED_PER_ENTRY_MAX {
@@ -68,9 +82,12 @@ impl Node {
                 keys.into_iter().filter(|key| group.overlay.newest(key).is_none()).collect();
             let payload = expiry_payload(&keys, now_ms);
             if !keys.is_empty() {
+                proposed += keys.len();
                 let _unattended = self.propose_unattended(&mut group, payload);
             }
         }
+        // What is proposed is looked at again until it is applied: that alone is no reason to hurry.
+        looked_at == EXPIRED_COUNT_MAX && 0 < proposed
     }
 
     /// Moves a led group's voters one step towards what the map says.

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use evenkeel_engine::store::Eviction;
+
 /// How many shards a cluster has unless told otherwise.
 pub const SHARD_COUNT_DEFAULT: u32 = 64;
 /// The most shards a cluster may have: each owns at least one hash slot.
@@ -23,8 +25,12 @@ pub struct NodeConfig {
     pub mode: ClusterMode,
     /// Memory for the `default` keyspace's values and index, in bytes.
     pub default_memory_bytes: u64,
+    /// Whose values leave memory when that is full.
+    pub default_eviction: Eviction,
     /// Memory for the `cache` keyspace, in bytes.
     pub cache_memory_bytes: u64,
+    /// Who has to go when that is full.
+    pub cache_eviction: Eviction,
     /// How the consensus groups tell time.
     pub timing: evenkeel_core::paxos::timing::Timing,
     /// The engine's options.

@@ -104,7 +104,7 @@ impl Machine {
             return Outcome::ConditionFailed;
         }
         for (index, operation) in batch.operations().enumerate() {
-            if perform(&operation, slot, (home, index as u32), store) {
+            if perform(&operation, slot, (home, index as u32), self.time_ms, store) {
                 let (Operation::Put { key, .. } | Operation::Delete { key }) = operation;
                 self.vanished.insert(slots::slot(key), slot.0);
             }
@@ -178,11 +178,12 @@ pub(crate) fn token_of(store: &Store, vanished: &Vanished, key: &[u8], time_ms: 
     }
 }
 
-/// Does one operation to the store. Whether it took a key away.
+/// Does one operation to the store, as of `time_ms`. Whether it took a key away.
 pub(crate) fn perform(
     operation: &Operation<'_>,
     slot: Slot,
     home: (Location, u32),
+    time_ms: u64,
     store: &mut Store,
 ) -> bool {
     match *operation {
@@ -190,7 +191,7 @@ pub(crate) fn perform(
             store.put(slots::slot(key), key, value, slot.0, expires_at_ms, Some(home));
             false
         }
-        Operation::Delete { key } => store.remove(slots::slot(key), key),
+        Operation::Delete { key } => store.remove_expired(slots::slot(key), key, time_ms),
     }
 }
 

@@ -12,10 +12,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use evenkeel_core::consensus::{Consensus, Effect, Entry, Input, ReplicaId, Slot};
 use evenkeel_core::paxos::Paxos;
-use evenkeel_core::placement::PlacementMap;
+use evenkeel_core::placement::{PlacementMap, slots};
 use evenkeel_engine::batch::{Batch, Operation};
 use evenkeel_engine::disk::Disk;
-use evenkeel_engine::store::{Store, Tier};
+use evenkeel_engine::store::{Store, StoreOptions, Tier};
 use evenkeel_engine::{Engine, Identity, Location, ReadError, ReadTicket, Sequence};
 use evenkeel_runtime as runtime;
 use evenkeel_runtime::net::TcpListener;
@@ -103,7 +103,12 @@ impl Node {
         let door = Rc::new(Door::new(me));
         drop(runtime::spawn(run_listener(Rc::clone(&door), listener)));
 
-        let mut store = Store::new(config.default_memory_bytes, Tier::BackedByLog);
+        let mut store = Store::new(StoreOptions {
+            tier: Tier::BackedByLog,
+            memory_bytes_max: config.default_memory_bytes,
+            eviction: config.default_eviction,
+            slot_of: slots::slot,
+        });
         let areas = disk.areas().map_err(|source| NodeError::Config {
             problem: format!("the data directory cannot be listed: {source}"),
         })?;
@@ -279,7 +284,12 @@ fn assemble(config: NodeConfig, foundation: Foundation, store: Store) -> Rc<Node
         engine: RefCell::new(engine),
         groups,
         store: RefCell::new(store),
-        cache: RefCell::new(Store::new(config.cache_memory_bytes, Tier::MemoryOnly)),
+        cache: RefCell::new(Store::new(StoreOptions {
+            tier: Tier::MemoryOnly,
+            memory_bytes_max: config.cache_memory_bytes,
+            eviction: config.cache_eviction,
+            slot_of: slots::slot,
+        })),
         cache_versions: Cell::new(0),
         cache_vanished: Cell::new(0),
         map: RefCell::new(map),

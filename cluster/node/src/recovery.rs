@@ -176,7 +176,7 @@ pub(crate) fn install_items(items: &[(Bytes, Slot, Location)], store: &mut Store
     for (payload, version, location) in items {
         let batch = Batch::decode(payload).ok()?;
         for (index, operation) in batch.operations().enumerate() {
-            let _never = perform(&operation, *version, (*location, index as u32), store);
+            let _never = perform(&operation, *version, (*location, index as u32), 0, store);
         }
     }
     Some(())

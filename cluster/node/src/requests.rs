@@ -136,7 +136,7 @@ impl Node {
         let mut watched = Vec::with_capacity(keys.len());
         for key in keys {
             let version = if keyspace == KEYSPACE_CACHE {
-                self.version_cache(&key)
+                self.token_cache(&key)
             } else {
                 let group = self.group_of(slots::slot(&key));
                 let task = Task::Versions(vec![key.clone()]);

@@ -166,16 +166,18 @@ impl Node {
 }
 
 fn keyspace_status(number: usize, store: &Store) -> KeyspaceStatus {
-    let stats = store.stats();
+    let (stats, lag) = (store.stats(), store.expiry_lag());
     KeyspaceStatus {
         name: KEYSPACE_NAMES[number].to_string(),
         keys: store.len() as u64,
         volatile_keys: store.volatile_len() as u64,
         bytes_used: store.bytes_used(),
         bytes_max: store.memory_bytes_max(),
+        eviction: store.eviction().name(),
         hits: stats.hits,
         misses: stats.misses,
         evicted: stats.evicted,
         expired: stats.expired,
+        expiry_lag_ms: [lag.quantile_ms(500), lag.quantile_ms(990), lag.max_ms()],
     }
 }

@@ -1,15 +1,15 @@
 //! Keys that will be asked for soon, all at once: what they need is fetched side by side.
 //!
-//! A lookup is a chain of reads, each of which has to wait for the one before: table, link, entry, bytes.
-//! In a large store each costs a trip to main memory, some 100 ns. The trips of different keys are
+//! A lookup is a chain of reads, each of which has to wait for the one before: run, word, item. In a large store each costs a trip to main memory, some 100 ns. The trips of different keys are
 //! independent, so a processor makes several at a time if it meets them close enough together. `warm`
 //! walks all chains abreast, a step at a time, with plain reads: no answer depends on it, and there is
 //! nothing unsafe about it.
 
 use std::hint::black_box;
 
-use super::slab::NONE;
-use super::{Store, hash, spread};
+use super::Store;
+use super::change::hash;
+use super::index::{Place, Tag};
 
 /// Chains walked abreast. More would not overlap better: a processor looks some hundred instructions
 /// ahead.
@@ -24,7 +24,7 @@ const LINE_COUNT_MAX: usize = 4;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Hint {
     slot: u16,
-    hash: u32,
+    hash: u64,
 }
 
 impl Hint {
@@ -52,24 +52,18 @@ impl Store {
     }
 
     fn warm_abreast(&self, hints: &[Hint]) {
-        let mut ids = [NONE; ABREAST_COUNT];
+        let mut places = [None::<Place>; ABREAST_COUNT];
         let mut seen = 0;
         for hint in hints {
-            seen ^= self.tables[usize::from(hint.slot)].capacity();
+            seen ^= self.index.glance(hint.slot, Tag::of(hint.hash));
         }
-        for (id, hint) in ids.iter_mut().zip(hints) {
-            let is_it = |link: &super::Link| link.hash == hint.hash;
-            let found = self.tables[usize::from(hint.slot)].find(spread(hint.hash), is_it);
-            *id = found.map_or(NONE, |link| link.id);
+        for (place, hint) in places.iter_mut().zip(hints) {
+            *place = self.index.candidates(hint.slot, Tag::of(hint.hash)).next();
         }
-        let ids = &ids[..hints.len()];
-        for &id in ids.iter().filter(|&&id| id != NONE) {
-            seen ^= self.slab[id].key_size as usize;
-        }
-        for &id in ids.iter().filter(|&&id| id != NONE) {
-            let data = &self.slab[id].data;
-            let lines = data.iter().step_by(LINE_SIZE).take(LINE_COUNT_MAX).chain(data.last());
-            seen ^= lines.fold(0, |seen, byte| seen ^ usize::from(*byte));
+        for place in places.into_iter().flatten() {
+            let item = self.arena.item(place);
+            let lines = item.iter().step_by(LINE_SIZE).take(LINE_COUNT_MAX);
+            seen ^= lines.fold(0, |seen, byte| seen ^ u64::from(*byte));
         }
         black_box(seen);
     }

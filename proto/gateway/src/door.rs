@@ -17,7 +17,7 @@ use crate::metrics::Metrics;
 use crate::process::Usage;
 use crate::replies::Receipt;
 use crate::service::Service;
-use crate::settings::{Settings, Surroundings};
+use crate::settings::{self, Settings, Surroundings};
 use crate::slowlog::{SlowCommand, SlowLog};
 use crate::table;
 use crate::wave::Wave;
@@ -71,6 +71,7 @@ impl<S: Service> Door<S> {
         Surroundings {
             listen: self.listen,
             memory_max: status.keyspaces.iter().map(|keyspace| keyspace.bytes_max).sum(),
+            policy_name: settings::policy_name(&status),
             redirect: self.service.topology().redirect,
             keyspace_count: KEYSPACE_NAMES.len(),
         }

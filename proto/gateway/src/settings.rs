@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use evenkeel_node::api::{KEYSPACE_CACHE, NodeStatus};
 use evenkeel_wire::{glob, limits as wire_limits};
 
 use crate::limits::{Limits, SLOWLOG_COUNT_MAX};
@@ -27,16 +28,26 @@ impl Settings {
 }
 
 /// What the rows show that is not a setting.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Surroundings {
     /// Where the gateway listens.
     pub(crate) listen: SocketAddr,
     /// The memory budget of all keyspaces, in bytes.
     pub(crate) memory_max: u64,
+    /// Who has to go when that of `cache` is used up, by Redis' name.
+    pub(crate) policy_name: String,
     /// Whether clients are expected to follow `MOVED`.
     pub(crate) redirect: bool,
     /// How many keyspaces `SELECT` knows.
     pub(crate) keyspace_count: usize,
+}
+
+/// The eviction policy of the keyspace `cache`, the only one that loses keys, as Redis would name it.
+pub(crate) fn policy_name(status: &NodeStatus) -> String {
+    match status.keyspaces.get(usize::from(KEYSPACE_CACHE)).map(|keyspace| keyspace.eviction) {
+        None | Some("none") => "noeviction".to_owned(),
+        Some(eviction) => format!("allkeys-{eviction}"),
+    }
 }
 
 /// Why `CONFIG SET` refused; nothing was changed.
@@ -138,7 +149,7 @@ static ROWS: &[Row] = &[
         },
     ),
     fixed("maxmemory", |_, around| around.memory_max.to_string()),
-    fixed("maxmemory-policy", |_, _| "allkeys-lru".to_owned()),
+    fixed("maxmemory-policy", |_, around| around.policy_name.clone()),
     fixed("notify-keyspace-events", |_, _| String::new()),
     fixed("port", |_, around| around.listen.port().to_string()),
     live(

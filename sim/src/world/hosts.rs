@@ -8,6 +8,7 @@ use evenkeel_core::consensus::Micros;
 use evenkeel_core::paxos::timing::Timing;
 use evenkeel_engine::EngineError;
 use evenkeel_engine::disk::Area;
+use evenkeel_engine::store::Eviction;
 use evenkeel_gateway::gateway::{Gateway, GatewayConfig};
 use evenkeel_node::config::{ClusterConfig, ClusterMode, Member, NodeConfig};
 use evenkeel_node::error::NodeError;
@@ -121,6 +122,9 @@ fn config(world: &World, index: NodeIndex) -> NodeConfig {
         client_address: World::client_address(member),
     });
     let heartbeat = knobs.heartbeat_us;
+    // From the seed itself: another draw would change the weather of every seed that is kept.
+    let evicting = [Eviction::S3Fifo, Eviction::Lru, Eviction::Lfu, Eviction::Fifo, Eviction::Auto];
+    let eviction = evicting[(world.plan.seed % evicting.len() as u64) as usize];
     NodeConfig {
         name: node_name(index),
         cluster: ClusterConfig {
@@ -131,7 +135,9 @@ fn config(world: &World, index: NodeIndex) -> NodeConfig {
         listen_peer: World::peer_address(index),
         mode: ClusterMode::Proxy,
         default_memory_bytes: knobs.memory_bytes,
+        default_eviction: eviction,
         cache_memory_bytes: 1 << 20,
+        cache_eviction: eviction,
         timing: Timing {
             tick: Micros(heartbeat / 5),
             heartbeat: Micros(heartbeat),

@@ -7,7 +7,8 @@ use evenkeel_node::bugs::{self as node_bugs, Bug as NodeBug};
 /// The names of all, "room/name".
 pub fn names() -> Vec<String> {
     let core = CoreBug::ALL.iter().map(|bug| format!("core/{}", bug.name()));
-    let engine = EngineBug::ALL.iter().map(|bug| format!("engine/{}", bug.name()));
+    let engine = EngineBug::ALL.iter().filter(|bug| bug.shows_in_a_cluster());
+    let engine = engine.map(|bug| format!("engine/{}", bug.name()));
     let node = NodeBug::ALL.iter().map(|bug| format!("node/{}", bug.name()));
     core.chain(engine).chain(node).collect()
 }

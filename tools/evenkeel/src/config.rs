@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use evenkeel_engine::store;
 use evenkeel_gateway::limits::Limits;
 use evenkeel_node::config::{NODE_COUNT_MAX, SHARD_COUNT_MAX};
 use serde::Deserialize;
@@ -108,6 +109,33 @@ pub(crate) struct Keyspaces {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Keyspace {
     pub memory_max: ByteSize,
+    pub eviction: Eviction,
+}
+
+/// See `evenkeel_engine::store::Eviction`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Eviction {
+    Fifo,
+    Lru,
+    Lfu,
+    #[serde(rename = "s3-fifo")]
+    S3Fifo,
+    None,
+    Auto,
+}
+
+impl From<Eviction> for store::Eviction {
+    fn from(eviction: Eviction) -> store::Eviction {
+        match eviction {
+            Eviction::Fifo => store::Eviction::Fifo,
+            Eviction::Lru => store::Eviction::Lru,
+            Eviction::Lfu => store::Eviction::Lfu,
+            Eviction::S3Fifo => store::Eviction::S3Fifo,
+            Eviction::None => store::Eviction::None,
+            Eviction::Auto => store::Eviction::Auto,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

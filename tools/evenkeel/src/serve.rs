@@ -229,7 +229,9 @@ fn node_config(config: &Config) -> NodeConfig {
             Mode::Redirect => ClusterMode::Redirect,
         },
         default_memory_bytes,
+        default_eviction: config.keyspaces.default.eviction.into(),
         cache_memory_bytes,
+        cache_eviction: config.keyspaces.cache.eviction.into(),
         timing: Default::default(),
         engine: evenkeel_engine::Options {
             serve_with_holes: config.storage.serve_with_holes,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use evenkeel_engine::store::Tier;
+use evenkeel_engine::store::Store;
 use evenkeel_wire::arguments::List;
 use evenkeel_wire::command::{Deadline, ExpireCondition, ObjectQuestion};
 use evenkeel_wire::number::parse_integer;
@@ -131,15 +131,15 @@ impl<'a> Evaluation<'_, 'a> {
         }
     }
 
-    /// Bytes in memory: the key, the value unless it is on the SSD only, and what they cost beside.
+    /// Bytes in memory: the key, the value unless it is on the SSD only, and what they cost beside, at
+    /// most.
     pub(super) fn memory_usage(&mut self, key: &'a [u8]) -> Evaluated<'a> {
         let Some(present) = self.look(key) else { return Ok(Reply::Null) };
         let value_size = match present.bytes {
             PresentBytes::Here(value) => value.len(),
             PresentBytes::Elsewhere { .. } => 0,
         };
-        let overhead = Tier::BackedByLog.entry_overhead();
-        Ok(Reply::Integer((overhead + (key.len() + value_size) as u64) as i64))
+        Ok(Reply::Integer(Store::item_size_max(key.len(), value_size) as i64))
     }
 
     fn encoding(&mut self, key: &'a [u8]) -> Evaluated<'a> {

@@ -9,6 +9,7 @@ use evenkeel_node::api::{KeyspaceStatus, NodeStatus, Topology};
 
 use crate::metrics::Metrics;
 use crate::process::Usage;
+use crate::settings;
 
 /// The version of Redis whose command set and reply shapes this server follows.
 pub(crate) const REDIS_VERSION: &str = "7.2.4";
@@ -136,7 +137,7 @@ fn memory(text: &mut Text, facts: &Facts<'_>) {
     text.line("used_memory_scripts", 0);
     text.line("maxmemory", data_bytes_max);
     text.line("maxmemory_human", human(data_bytes_max));
-    text.line("maxmemory_policy", "allkeys-lru");
+    text.line("maxmemory_policy", settings::policy_name(facts.status));
     let ratio = if used == 0 { 0.0 } else { resident as f64 / used as f64 };
     text.line("mem_fragmentation_ratio", format_args!("{ratio:.2}"));
     text.line("mem_clients_normal", buffers);
@@ -271,10 +272,13 @@ fn evenkeel(text: &mut Text, facts: &Facts<'_>) {
     text.line("device_reads", status.device_reads);
     text.line("disk_backend", &status.disk_backend);
     for (number, keyspace) in status.keyspaces.iter().enumerate() {
+        let [p50, p99, max] = keyspace.expiry_lag_ms;
         text.line(
             &format!("keyspace{number}"),
             format_args!(
-                "name={},keys={},bytes_used={},bytes_max={},hits={},misses={},evicted={},expired={}",
+                "name={},keys={},bytes_used={},bytes_max={},hits={},misses={},evicted={},\
+                 expired={},eviction={},expiry_lag_ms_p50={p50},expiry_lag_ms_p99={p99},\
+                 expiry_lag_ms_max={max}",
                 keyspace.name,
                 keyspace.keys,
                 keyspace.bytes_used,
@@ -283,6 +287,7 @@ fn evenkeel(text: &mut Text, facts: &Facts<'_>) {
                 keyspace.misses,
                 keyspace.evicted,
                 keyspace.expired,
+                keyspace.eviction,
             ),
         );
     }

@@ -4,6 +4,7 @@ fn around() -> Surroundings {
     Surroundings {
         listen: "127.0.0.1:7001".parse().expect("a literal address"),
         memory_max: 1 << 30,
+        policy_name: "allkeys-s3-fifo".to_owned(),
         redirect: false,
         keyspace_count: 2,
     }

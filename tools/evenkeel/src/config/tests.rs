@@ -115,6 +115,8 @@ fn a_wrong_value_is_refused_by_name() {
     assert!(error.starts_with("`cluster.mode` in node.yaml cannot be `both`: "), "{error}");
     let error = load("", &["listen.resp=7001"]).unwrap_err();
     assert!(error.starts_with("`listen.resp` in --set cannot be `7001`: "), "{error}");
+    let error = load("keyspaces: { cache: { eviction: random } }", &[]).unwrap_err();
+    assert!(error.to_string().contains("s3-fifo"), "{error}");
     let error = load("keyspaces: { default: { memory_max: lots } }", &[]).unwrap_err();
     assert!(error.contains("`lots`: expected a size such as 256 MiB"), "{error}");
     let error = load("keyspaces: 5", &[]).unwrap_err();
