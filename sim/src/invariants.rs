@@ -492,6 +492,15 @@ impl Shard {
     }
 
     fn lease(&mut self, id: ReplicaId, ballot: Ballot) -> Result<(), Broken> {
+        // A leader that was voted out lets go in the very step in which it learns so.
+        let applied = self.replica(id).applied;
+        if self.as_of(applied).is_some_and(|voters| !voters.contains(id)) {
+            let claim = format!(
+                "replica {} serves in {ballot:?}, and as of slot {} it has no vote",
+                id.0, applied.0
+            );
+            return broken("only-voters-serve", claim);
+        }
         let newer = self.leaders.range(ballot..).find(|(_, (leader, _))| *leader != id);
         if let Some((newer, (leader, _))) = newer {
             let claim = format!(

@@ -186,7 +186,7 @@ pub fn plan(seed: u64, scenario: Scenario) -> Plan {
         _ if theme.is_some() => 3,
         (Scenario::Swarm | Scenario::Quiet, 0) => 1,
         (Scenario::Swarm, 1 | 2) => 5,
-        (Scenario::Swarm, 3) => 4,
+        (Scenario::Swarm, 3 | 4) => 4,
         _ => 3,
     };
     let duration = Duration::from_millis(shape.between(6_000, 20_000));

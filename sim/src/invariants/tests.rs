@@ -209,3 +209,37 @@ fn a_restart_tells_what_was_accepted() {
     assert_eq!(reported(vec![]), Some("accepted-stays-accepted"));
     assert_eq!(reported(vec![entry(1, 9)]), Some("accepted-stays-accepted"));
 }
+
+/// From this slot on these vote.
+fn vote_from(slot: u64, voters: [u64; 3]) -> Fact {
+    let voters = Configuration { voters: voters.map(ReplicaId).to_vec() };
+    Fact::Voters { slot: Slot(slot), voters }
+}
+
+/// After the write, replica 1 is voted out at slot 2; these have accepted that.
+fn voted_out(accepted_by: &[u64]) -> Vec<(u64, Fact)> {
+    let mut facts: Vec<_> =
+        accepted_by.iter().map(|replica| (*replica, accepts(2, 1, 8))).collect();
+    facts.extend([(1, vote_from(2, [2, 3, 4])), (1, chosen(2, 8)), (1, applied(2, 80))]);
+    facts
+}
+
+/// Goal: voters change, and whoever has no vote counts for nothing. Method: a change that is accepted by
+/// the old voters and the new ones is fine; by the old ones alone it is not; nor is the next write on
+/// the strength of the one that left, nor a read at it, nor another idea of who votes since then.
+#[test]
+fn voters_change_and_who_has_left_counts_no_more() {
+    let with = |more: Vec<(u64, Fact)>| after_one_write([voted_out(&[1, 2, 3]), more].concat());
+    let next = |by: [u64; 2]| {
+        let accepted = by.map(|replica| (replica, accepts(3, 1, 9))).to_vec();
+        [accepted, vec![(1, chosen(3, 9))]].concat()
+    };
+    assert_eq!(with(next([2, 3])), None);
+    assert_eq!(after_one_write(voted_out(&[1, 2])), Some("chosen-on-a-quorum-of-disks"));
+    assert_eq!(with(next([1, 2])), Some("chosen-on-a-quorum-of-disks"));
+    let lease = Fact::LeaseServed { ballot: ballot(1, 1) };
+    assert_eq!(with(vec![(1, lease)]), Some("only-voters-serve"));
+    let other = |voters| with([next([2, 3]), vec![(3, vote_from(2, voters))]].concat());
+    assert_eq!(other([2, 3, 4]), None);
+    assert_eq!(other([1, 2, 3]), Some("one-electorate-per-slot"));
+}
