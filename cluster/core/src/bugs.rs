@@ -52,8 +52,6 @@ pub enum Bug {
     JointQuorumSkipped,
     /// `leader.rs`: a learner's answers to heartbeats count as the voters'.
     LearnerCounted,
-    /// `membership.rs`: a newcomer votes before it has caught up.
-    NewcomerVotesAtOnce,
 }
 
 impl Bug {
@@ -82,7 +80,6 @@ impl Bug {
         Bug::AcksFromNonVoters,
         Bug::JointQuorumSkipped,
         Bug::LearnerCounted,
-        Bug::NewcomerVotesAtOnce,
     ];
 
     /// For command lines and reports.
@@ -111,7 +108,6 @@ impl Bug {
             Bug::AcksFromNonVoters => "acks-from-non-voters",
             Bug::JointQuorumSkipped => "joint-quorum-skipped",
             Bug::LearnerCounted => "learner-counted",
-            Bug::NewcomerVotesAtOnce => "newcomer-votes-at-once",
         }
     }
 }

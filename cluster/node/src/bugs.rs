@@ -33,8 +33,6 @@ pub enum Bug {
     SnapshotKeepsOldKeys,
     /// `requests`: the reply to a write leaves when it is proposed.
     ReplyBeforeCommit,
-    /// `snapshot`: whoever installs a snapshot keeps the voters that it knew before.
-    SnapshotWithoutVoters,
 }
 
 impl Bug {
@@ -53,7 +51,6 @@ impl Bug {
         Bug::SnapshotBeforeFlush,
         Bug::SnapshotKeepsOldKeys,
         Bug::ReplyBeforeCommit,
-        Bug::SnapshotWithoutVoters,
     ];
 
     /// As people type it.
@@ -72,7 +69,6 @@ impl Bug {
             Bug::SnapshotBeforeFlush => "snapshot-before-flush",
             Bug::SnapshotKeepsOldKeys => "snapshot-keeps-old-keys",
             Bug::ReplyBeforeCommit => "reply-before-commit",
-            Bug::SnapshotWithoutVoters => "snapshot-without-voters",
         }
     }
 }
