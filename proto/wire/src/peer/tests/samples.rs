@@ -110,6 +110,9 @@ fn forward_samples() -> Vec<Message> {
         transaction: true,
         versions_of: vec![BYTES],
         open_session: Some(0),
+        placement: Some(BYTES),
+        transfer: Some(0),
+        describe: true,
     })];
     samples.extend(replies);
     samples
