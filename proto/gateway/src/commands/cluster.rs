@@ -20,7 +20,9 @@ struct Owned {
     replicas: Vec<usize>,
 }
 
-/// `CLUSTER SLOTS`.
+/// `CLUSTER SLOTS`, without replicas: only the leader serves a range, and a client that finds a member
+/// among the replicas of one range takes it for no primary of another (redis-py does), and then leaves
+/// it out of what it asks of all primaries, such as `SCAN`.
 pub(crate) fn slots(topology: &Topology) -> Reply {
     let address = |place: usize| {
         let member = &topology.members[place];
@@ -32,13 +34,11 @@ pub(crate) fn slots(topology: &Topology) -> Reply {
         ])
     };
     let row = |range: Owned| {
-        let mut row = vec![
+        Reply::Array(vec![
             Reply::Integer(i64::from(range.slots.start)),
             Reply::Integer(i64::from(range.slots.end) - 1),
             address(range.primary),
-        ];
-        row.extend(range.replicas.into_iter().map(address));
-        Reply::Array(row)
+        ])
     };
     Reply::Array(owned(topology).into_iter().map(row).collect())
 }

@@ -108,8 +108,6 @@ fn what_an_operator_asks_for_is_answered_when_it_is_known() {
         let number = "-ERR a shard is a number: see EVENKEEL SHARDS|";
         talk.ask("EVENKEEL MOVE -1 a", number).await;
         talk.ask("EVENKEEL TRANSFER 65536", number).await;
-        let count = "-ERR wrong number of arguments for 'evenkeel|transfer' command|";
-        talk.ask("EVENKEEL TRANSFER 0 a b", count).await;
     });
 }
 

@@ -218,6 +218,8 @@ fn server_commands_are_read() {
     bad("CLUSTER MEET a 1", "ERR unknown subcommand 'MEET'. Try CLUSTER HELP.");
     bad("CLUSTER COUNTKEYSINSLOT 16384", "ERR Invalid slot");
     bad("CLUSTER GETKEYSINSLOT 0 -1", "ERR Invalid slot or number of keys");
+    let count = "ERR wrong number of arguments for 'evenkeel|transfer' command";
+    bad("EVENKEEL TRANSFER 0 a b", count);
     bad("CONFIG SET a 1 b", "ERR wrong number of arguments for 'config|set' command");
     bad("SLOWLOG GET -2", "ERR count should be greater than or equal to -1");
     bad("DEBUG SLEEP -1", "ERR a sleep is 0 to 3600 seconds");

@@ -29,22 +29,14 @@ fn topology() -> Topology {
 }
 
 #[test]
-fn slots_merge_neighbours_and_name_the_primary_first() {
+fn slots_merge_neighbours_and_name_the_primary_only() {
     let mut encoded = BytesMut::new();
     slots(&topology()).encode(Protocol::Resp2, &mut encoded);
     let text = String::from_utf8_lossy(&encoded).replace("\r\n", " ");
     let node = |number: u8| {
         format!("*4 $9 127.0.0.1 :{} $40 {:040x} *0 ", 7000 + u16::from(number), number)
     };
-    let expected = format!(
-        "*2 *5 :0 :8191 {}{}{}*5 :8192 :16383 {}{}{}",
-        node(1),
-        node(2),
-        node(3),
-        node(2),
-        node(1),
-        node(3),
-    );
+    let expected = format!("*2 *3 :0 :8191 {}*3 :8192 :16383 {}", node(1), node(2));
     assert_eq!(text, expected);
 }
 
