@@ -72,7 +72,7 @@ fn the_topology_is_made_once_however_often_it_is_asked_for() {
     in_house(Limits::default(), async |house| {
         let node =
             |number: u16| format!("*4|$9|127.0.0.1|:{}|$40|{number:040x}|*0|", 7000 + number);
-        let slots = format!("*1|*5|:0|:16383|{}{}{}", node(1), node(2), node(3));
+        let slots = format!("*1|*3|:0|:16383|{}", node(1));
         let mut talk = house.visit().await;
         for _ in 0..5 {
             talk.ask("CLUSTER SLOTS", &slots).await;
