@@ -27,6 +27,17 @@ pub enum Bug {
     /// After a crash the old incarnation goes on in the same segment, over what may lie there
     /// (`log::recovery`).
     IncarnationReusedAfterCrash,
+    /// The superblock refers to a checkpoint that is not durable yet (`log::errand`).
+    CheckpointAheadOfLog,
+    /// A segment is given up when its values have been copied, before the copies and what refers to
+    /// them are durable (`log::errand`).
+    VictimFreedEarly,
+    /// Compaction moves one value of a record and takes the others for moved too (`compaction`).
+    CompactionDropsLive,
+    /// A checkpoint says nothing of keys that are gone (`store::pages`).
+    TombstoneForgotten,
+    /// A checkpoint's list of pages lacks the last one (`store::pages`).
+    PageListOffByOne,
 }
 
 impl Bug {
@@ -39,6 +50,11 @@ impl Bug {
         Bug::CompletionsOutOfOrder,
         Bug::StaleBlockAccepted,
         Bug::IncarnationReusedAfterCrash,
+        Bug::CheckpointAheadOfLog,
+        Bug::VictimFreedEarly,
+        Bug::CompactionDropsLive,
+        Bug::TombstoneForgotten,
+        Bug::PageListOffByOne,
     ];
 
     /// In kebab-case, as a person types it.
@@ -51,6 +67,11 @@ impl Bug {
             Bug::CompletionsOutOfOrder => "completions-out-of-order",
             Bug::StaleBlockAccepted => "stale-block-accepted",
             Bug::IncarnationReusedAfterCrash => "incarnation-reused-after-crash",
+            Bug::CheckpointAheadOfLog => "checkpoint-ahead-of-log",
+            Bug::VictimFreedEarly => "victim-freed-early",
+            Bug::CompactionDropsLive => "compaction-drops-live",
+            Bug::TombstoneForgotten => "tombstone-forgotten",
+            Bug::PageListOffByOne => "page-list-off-by-one",
         }
     }
 }

@@ -22,11 +22,14 @@ use std::ops::Range;
 use foldhash::quality::FixedState;
 use hashbrown::HashTable;
 
+use self::census::Census;
 use self::recency::Recency;
 use self::slab::{Entry, Home, NONE, Slab};
 use crate::Location;
 use crate::batch::{KEY_SIZE_MAX, VALUE_SIZE_MAX};
 
+mod census;
+mod pages;
 mod recency;
 mod slab;
 mod warm;
@@ -119,6 +122,7 @@ pub struct Store {
     /// Of the entries that have one: (deadline, id).
     deadlines: BTreeSet<(u64, u32)>,
     stats: Stats,
+    census: Census,
 }
 
 /// What a table holds. The hash is here so that growing and most misses touch no entry.
@@ -139,6 +143,7 @@ impl Store {
             recency: Recency::new(),
             deadlines: BTreeSet::new(),
             stats: Stats::default(),
+            census: Census::default(),
         }
     }
 
@@ -202,6 +207,9 @@ impl Store {
         let hash = hash(key);
         let id = match self.find(slot, hash, key) {
             Some(id) => {
+                if home.is_some() {
+                    self.census.went(key.len(), self.slab.home(id));
+                }
                 self.replace(id, resident.then_some(value), version);
                 id
             }
@@ -210,7 +218,10 @@ impl Store {
         self.set_deadline(id, expires_at_ms);
         if let Some((location, operation)) = home {
             let value_size = value.len() as u32;
-            self.slab.set_home(id, Home { location, operation, value_size });
+            let home = Home { location, operation, value_size };
+            self.slab.set_home(id, home);
+            self.census.came(key.len(), &home);
+            self.census.changed(slot, key);
         }
         self.evict();
     }
@@ -233,6 +244,7 @@ impl Store {
         let found = self.find(slot, hash(key), key);
         if let Some(id) = found {
             self.drop_key(id);
+            self.census.changed(slot, key);
         }
         found.is_some()
     }
@@ -251,6 +263,7 @@ impl Store {
         if let Some(id) = found {
             self.slab[id].version = version;
             self.set_deadline(id, expires_at_ms);
+            self.census.changed(slot, key);
             self.evict();
         }
         found.is_some()
@@ -323,12 +336,17 @@ impl Store {
 
     /// Forgets all keys of these slots.
     pub fn clear_slots(&mut self, slots: Range<u16>) {
-        for slot in slots {
+        for slot in slots.clone() {
             let table = std::mem::take(&mut self.tables[usize::from(slot)]);
+            if !self.census.goes_whole(slot, &slots) {
+                let links = table.iter();
+                links.for_each(|link| self.census.changed(slot, self.slab[link.id].key()));
+            }
             for link in table {
                 self.drop_entry(link.id);
             }
         }
+        self.census.cleared(&slots);
     }
 
     /// A key whose deadline is at or before `now_ms`, the longest overdue first.
@@ -461,6 +479,9 @@ impl Store {
     fn drop_entry(&mut self, id: u32) {
         self.bytes_used -= self.footprint(id);
         let entry = &self.slab[id];
+        if self.tier == Tier::BackedByLog {
+            self.census.went(entry.key_size as usize, self.slab.home(id));
+        }
         if entry.expires_at_ms != 0 {
             self.deadlines.remove(&(entry.expires_at_ms, id));
         }

@@ -31,6 +31,9 @@ impl Node {
     pub(crate) async fn run_chores(self: Rc<Node>) {
         loop {
             runtime::sleep(CHORES_PAUSE).await;
+            if self.closing.get() {
+                return;
+            }
             self.engine.borrow_mut().tick();
             self.expire_cache();
             self.expire_default();
@@ -65,7 +68,7 @@ impl Node {
             let keys: Vec<Bytes> =
                 keys.into_iter().filter(|key| group.overlay.newest(key).is_none()).collect();
             let payload = expiry_payload(&keys, now_ms);
-            if !keys.is_empty() {
+            if !keys.is_empty() && !self.is_out_of_room() {
                 let _unattended = self.propose_unattended(&mut group, payload);
             }
         }

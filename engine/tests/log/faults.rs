@@ -180,19 +180,19 @@ fn a_newer_format_is_named() {
         disk.overwrite(Area::Super, copy, &block);
     }
     let error = open_error(&disk).to_string();
-    assert_eq!(error, "SUPER has format 9, this release reads format 1: use the newer release");
+    assert_eq!(error, "SUPER has format 9, this release reads format 2: use the newer release");
 }
 
 #[test]
 fn a_segment_of_a_newer_format_is_named() {
     let (disk, _) = sound_log(&mut Random::new(9), 1, 2);
     let mut header = disk.bytes(Area::Segment(1))[..128].to_vec();
-    header[8] = 2;
+    header[8] = 3;
     let checksum = crc32fast::hash(&header[4..]);
     header[..4].copy_from_slice(&checksum.to_le_bytes());
     disk.overwrite(Area::Segment(1), 0, &header);
     let error = open_error(&disk).to_string();
-    assert!(error.starts_with("segment-00000001.log has format 2"), "{error}");
+    assert!(error.starts_with("segment-00000001.log has format 3"), "{error}");
 }
 
 #[test]

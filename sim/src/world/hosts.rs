@@ -140,6 +140,7 @@ fn config(world: &World, index: NodeIndex) -> NodeConfig {
         },
         engine: evenkeel_engine::Options {
             segment_size: knobs.segment_size,
+            log_size_max: knobs.log_size_max,
             ..evenkeel_engine::Options::default()
         },
         request_timeout: knobs.request_timeout,
