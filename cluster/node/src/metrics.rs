@@ -19,7 +19,6 @@ pub(crate) struct Metrics {
     pub(crate) moved_bytes: Cell<u64>,
     /// Bytes of pages that checkpoints wrote.
     pub(crate) page_bytes: Cell<u64>,
-    pub(crate) checkpoints: Cell<u64>,
     /// Writes refused for want of room.
     pub(crate) full_refusals: Cell<u64>,
 }

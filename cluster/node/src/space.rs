@@ -145,7 +145,6 @@ impl Node {
         while self.engine.borrow().is_committing() && !self.stopping.get() {
             runtime::sleep(WAIT).await;
         }
-        count(&self.metrics.checkpoints);
     }
 
     /// Waits until what a checkpoint appends again is little, and until snapshots have arrived.
