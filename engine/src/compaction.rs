@@ -93,7 +93,9 @@ pub fn need(situation: &Situation) -> Need {
     let garbage = used.saturating_sub(live);
     let segments = |count: u64| count * segment_size;
     if room < segments(ROOM_LOW_SEGMENTS) && segment_size <= garbage {
-        return Need::Space(segments(ROOM_LOW_SEGMENTS + 1) - room);
+        // More at once on larger logs, so that there are fewer checkpoints.
+        let more = (used / segment_size / 32).max(1);
+        return Need::Space(segments(ROOM_LOW_SEGMENTS + more) - room);
     }
     if segments(SEGMENT_COUNT_IDLE) <= used && used / 4 < garbage {
         return Need::Space((garbage - used / 5).min(segments(ROOM_LOW_SEGMENTS)));

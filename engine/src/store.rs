@@ -23,6 +23,7 @@ use foldhash::quality::FixedState;
 use hashbrown::HashTable;
 
 use self::census::Census;
+pub use self::pages::Rebase;
 use self::recency::Recency;
 use self::slab::{Entry, Home, NONE, Slab};
 use crate::Location;

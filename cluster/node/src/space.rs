@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use evenkeel_core::consensus::{Consensus, ReplicaId, Slot};
 use evenkeel_engine::compaction::{self, Need};
-use evenkeel_engine::store::Store;
+use evenkeel_engine::store::{Rebase, Store};
 use evenkeel_engine::{
     Checkpoint, Engine, EngineError, Location, Piece, Record, RecordKind, Sequence,
 };
@@ -125,10 +125,11 @@ impl Node {
         let start = self.engine.borrow_mut().mark();
         victims.retain(|victim| !self.is_needed(*victim));
         let mut upto = Sequence(0);
+        let mut rebase = Rebase::up_to(self.engine.borrow().segment_size() / 2);
         for number in 0..self.groups.len() as u32 {
             loop {
                 let installing = self.groups[number as usize].borrow().installing;
-                match if installing { None } else { self.checkpoint_group(number) } {
+                match if installing { None } else { self.checkpoint_group(number, &mut rebase) } {
                     Some(sequence) => {
                         upto = sequence;
                         break;
@@ -170,10 +171,11 @@ impl Node {
     }
 
     /// What a restart must know of a group, as of now. `None`: later.
-    fn checkpoint_group(&self, number: u32) -> Option<Sequence> {
+    fn checkpoint_group(&self, number: u32, rebase: &mut Rebase) -> Option<Sequence> {
         let mut group = self.groups[number as usize].borrow_mut();
         self.inbound.borrow_mut().remove(&number); // Its items stand before the group's new beginning.
-        let pages = if number == PLACEMENT_GROUP { Vec::new() } else { self.write_pages(number)? };
+        let pages =
+            if number == PLACEMENT_GROUP { Vec::new() } else { self.write_pages(number, rebase)? };
         let slot = group.machine.applied;
         let configuration = group.core.configuration_at(slot)?.clone();
         let is_placement = number == PLACEMENT_GROUP;
@@ -204,11 +206,11 @@ impl Node {
         met.iter().chain(meeting.iter()).cloned().collect()
     }
 
-    fn write_pages(&self, number: u32) -> Option<Vec<u8>> {
+    fn write_pages(&self, number: u32, rebase: &mut Rebase) -> Option<Vec<u8>> {
         let (mut engine, mut store) = (self.engine.borrow_mut(), self.store.borrow_mut());
         let slots = self.slots_of(number);
         let mut append = |page: &[u8]| append_page(&mut engine, number, page);
-        match store.write_pages(&slots, &mut append) {
+        match store.write_pages(&slots, rebase, &mut append) {
             Ok(bytes) => {
                 self.metrics.page_bytes.set(self.metrics.page_bytes.get() + bytes);
                 Some(store.page_list(&slots))

@@ -13,7 +13,7 @@ use crate::batch::operation_size_max;
 use crate::limits::RECORD_OVERHEAD_MAX;
 
 /// Slots of one bucket at most: what is rewritten at once is a few thousand keys, not all of them.
-const BUCKET_SLOT_COUNT_MAX: u16 = 16;
+const BUCKET_SLOT_COUNT_MAX: u16 = 64;
 
 #[derive(Default)]
 pub(super) struct Census {

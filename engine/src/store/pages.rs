@@ -32,11 +32,34 @@ const PAGE_SIZE: usize = 32 * 1024;
 /// Deltas lighter than this are never a reason to write a base anew, in bytes.
 const DELTA_SIZE_MIN: u64 = 1024;
 /// So many of them always are: a restart fetches each by itself.
-const DELTA_COUNT_MAX: usize = 64;
+const DELTA_COUNT_MAX: usize = 16;
 
 const TAG_GONE: u8 = 0;
 const TAG_THERE: u8 = 1;
 const TAG_EXPIRING: u8 = 2;
+
+/// How much one checkpoint may write anew that has not changed.
+#[derive(Debug)]
+pub struct Rebase {
+    bytes_left: u64,
+    is_untouched: bool,
+}
+
+impl Rebase {
+    /// At most so many bytes, or a single bucket.
+    pub fn up_to(bytes: u64) -> Rebase {
+        Rebase { bytes_left: bytes, is_untouched: true }
+    }
+
+    fn allows(&mut self, bytes: u64) -> bool {
+        let allowed = self.is_untouched || bytes <= self.bytes_left;
+        if allowed {
+            self.bytes_left = self.bytes_left.saturating_sub(bytes);
+            self.is_untouched = false;
+        }
+        allowed
+    }
+}
 
 impl Store {
     /// From now on the store notes what changes, for `write_pages`; `shards` are the ranges of slots
@@ -58,11 +81,14 @@ impl Store {
     /// Writes what has changed in the buckets of these slots, and nothing else, unless a base is due.
     /// `append` puts a page into the log. Returns the bytes of pages.
     ///
+    /// Bases are written only as far as `rebase` allows: they come due all at once.
+    ///
     /// # Errors
     /// Those of `append`; nothing has changed for the bucket whose page could not be written.
     pub fn write_pages(
         &mut self,
         slots: &Range<u16>,
+        rebase: &mut Rebase,
         append: &mut dyn FnMut(&[u8]) -> Result<Location, EngineError>,
     ) -> Result<u64, EngineError> {
         let mut bytes = 0;
@@ -73,9 +99,9 @@ impl Store {
             let bucket = self.census.bucket(number);
             let weigh = |pages: &[Location]| pages.iter().map(|page| u64::from(page.size)).sum();
             let (base, deltas): (u64, u64) = (weigh(&bucket.base), weigh(&bucket.deltas));
-            let rebase =
-                base.max(DELTA_SIZE_MIN) < deltas || DELTA_COUNT_MAX <= bucket.deltas.len();
-            let written = if rebase {
+            let due = base.max(DELTA_SIZE_MIN) < deltas || DELTA_COUNT_MAX <= bucket.deltas.len();
+            let is_base = due && rebase.allows(base + deltas);
+            let written = if is_base {
                 self.write_base(number, append)
             } else {
                 self.write_delta(number, append)
@@ -83,7 +109,7 @@ impl Store {
             let pages = written?;
             drop(self.census.take_changed(number));
             bytes += weigh(&pages);
-            if rebase {
+            if is_base {
                 self.census.set_pages(number, pages, Vec::new());
             } else {
                 let bucket = self.census.bucket(number);

@@ -8,7 +8,7 @@ use std::ops::Range;
 use evenkeel_engine::batch::{Batch, BatchBuilder, Operation};
 use evenkeel_engine::compaction;
 use evenkeel_engine::disk::memory::MemoryDisk;
-use evenkeel_engine::store::{Store, Tier};
+use evenkeel_engine::store::{Rebase, Store, Tier};
 use evenkeel_engine::{
     Checkpoint, Engine, EngineError, Event, Location, Options, Record, RecordKind, Replay, Sequence,
 };
@@ -363,6 +363,7 @@ impl Keeper {
             !self.store.live_bytes().contains_key(victim) && !waits(victim, &self.shards)
         });
         let (mut upto, mut aside_upto) = (Sequence(0), 0);
+        let mut rebase = Rebase::up_to(2_000);
         for (number, slots) in SHARDS.iter().enumerate() {
             let engine = &mut self.engine;
             let mut append = |page: &[u8]| {
@@ -371,7 +372,7 @@ impl Keeper {
                 aside_upto = aside;
                 Ok(location)
             };
-            let written = self.store.write_pages(slots, &mut append);
+            let written = self.store.write_pages(slots, &mut rebase, &mut append);
             written.map_err(|error| format!("pages: {error}"))?;
             let list = self.store.page_list(slots);
             let shard = &mut self.shards[number];
