@@ -148,7 +148,7 @@ fn write_amplification_in_a_log_that_is_80_percent_full_is_known() {
     let created = drive(Engine::create(Box::new(disk), options, identity()));
     let engine = created.expect("there is power").expect("an empty disk");
     let mut store = Store::new(0, Tier::BackedByLog);
-    store.track_changes(&[0..SLOT_COUNT]);
+    store.track_changes(&[0..SLOT_COUNT / 2, SLOT_COUNT / 2..SLOT_COUNT]);
     let mut keys = Keys { engine, store, versions: 0, written: 0, pages: 0, moved: 0 };
     for key in 0..key_count as u32 {
         keys.put(key);
