@@ -51,6 +51,7 @@ mod errand;
 mod gather;
 mod open;
 mod reads;
+mod records;
 mod recovery;
 mod report;
 mod scan;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::recovery::records_of;
+use super::records::records_of;
 use super::{Engine, ScanTicket};
 use crate::Location;
 use crate::disk::{Area, BLOCK_SIZE, Buffer, Completion, Operation, Ticket};
