@@ -26,6 +26,8 @@ mod talk;
 
 /// How far a replica may be behind, in entries, when the next node is killed.
 const LAG_MAX: u64 = 1000;
+/// The longest time without service that is told apart from longer ones, in microseconds.
+const GAP_US_MAX: u64 = 600_000_000;
 
 /// Which node dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -246,7 +248,8 @@ fn tell_times(
     gaps: &[Vec<Gap>],
     arguments: &FailoverArguments,
 ) -> Result<(), BenchError> {
-    let mut worst = hdrhistogram::Histogram::<u64>::new(3).expect("three digits are allowed");
+    let mut worst = hdrhistogram::Histogram::<u64>::new_with_max(GAP_US_MAX, 3)
+        .expect("three digits are allowed");
     let mut each = worst.clone();
     for (index, kill) in kills.iter().enumerate() {
         let end_ns = kills.get(index + 1).map_or(u64::MAX, |next| next.moment_ns);

@@ -23,6 +23,12 @@ pub const ASIDE_GROUP_SIZE_MAX: usize = 1024 * 1024;
 pub const ASIDE_PENDING_SIZE_MAX: usize = 4 * 1024 * 1024;
 /// What one `Engine::scan` reads, in bytes, unless a single chunk is larger.
 pub const SCAN_SIZE: usize = 256 * 1024;
+/// Buffers of chunks that have been written, kept for the next ones.
+pub(crate) const SPARE_COUNT_MAX: usize = 4;
+/// A new buffer for a chunk has at least so much room, in bytes, so that most chunks fit into any.
+pub(crate) const SPARE_SIZE_MIN: usize = 64 * 1024;
+/// A larger one is given back, in bytes.
+pub(crate) const SPARE_SIZE_MAX: usize = 512 * 1024;
 /// Appended and not yet durable, in bytes: more is refused with `EngineError::Busy`.
 pub const PENDING_SIZE_MAX: usize = 256 * 1024 * 1024;
 /// Device reads in flight; more wait in the engine.
@@ -46,6 +52,8 @@ const _: () = {
     assert!(CHUNK_SIZE_MAX.is_multiple_of(BLOCK_SIZE));
     assert!(CHUNK_SIZE_MAX <= GROUP_SIZE_MAX);
     assert!(GROUP_SIZE_MAX <= PENDING_SIZE_MAX);
+    assert!(SPARE_SIZE_MIN <= SPARE_SIZE_MAX);
+    assert!(SPARE_SIZE_MIN.is_multiple_of(BLOCK_SIZE));
     // The header is in the first sector: a torn write has all of it or nothing.
     assert!(CHUNK_HEADER_SIZE <= 512);
     // A chunk fits into any window that starts at its first byte.

@@ -457,6 +457,9 @@ impl Engine {
         match purpose {
             Purpose::Write { side, group, segment } => {
                 completion.result.map_err(failed("write", Area::Segment(segment)))?;
+                if let Some(buffer) = completion.buffer {
+                    self.lane(side).gather.reuse(buffer);
+                }
                 self.on_written(side, group, segment);
             }
             Purpose::Flush { side, segment } => {

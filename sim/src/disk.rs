@@ -69,8 +69,9 @@ impl Default for Weather {
 /// What became of operations so far, by name: "read", "write error", "torn" and so on.
 pub type Counts = BTreeMap<&'static str, u64>;
 
-/// Hears of every completion: what, where, and whether it worked. Feeds the record of the run.
-pub type Listener = Box<dyn FnMut(&'static str, Option<Area>, bool)>;
+/// Hears of every completion: what, where, whether it worked, and how long it took. Feeds the record of
+/// the run.
+pub type Listener = Box<dyn FnMut(&'static str, Option<Area>, bool, Duration)>;
 
 /// The thing in the machine. Clones are the same drive.
 #[derive(Clone)]
@@ -181,10 +182,10 @@ impl Drive {
 }
 
 impl State {
-    fn count(&mut self, what: &'static str, area: Option<Area>, worked: bool) {
+    fn count(&mut self, what: &'static str, area: Option<Area>, worked: bool, took: Duration) {
         *self.counts.entry(what).or_default() += 1;
         if let Some(listener) = &mut self.listener {
-            listener(what, area, worked);
+            listener(what, area, worked, took);
         }
     }
 
@@ -223,7 +224,7 @@ impl State {
 
     /// The operation's time has come.
     fn finish(&mut self, flight: InFlight) -> Completion {
-        let InFlight { ticket, mut operation, change, works, .. } = flight;
+        let InFlight { ticket, mut operation, change, works, takes, .. } = flight;
         let (what, area) = describe(&operation);
         let result = match (change, works) {
             (Err(error), _) => Err(error),
@@ -238,9 +239,9 @@ impl State {
             (Ok(None), true) => self.read(&mut operation),
             (Ok(None), false) => Err(broken()),
         };
-        self.count(what, Some(area), result.is_ok());
+        self.count(what, Some(area), result.is_ok(), takes);
         if result.is_err() {
-            self.count("error", None, false);
+            self.count("error", None, false, Duration::ZERO);
         }
         let buffer = match operation {
             Operation::Read { buffer, .. } | Operation::Write { buffer, .. } => Some(buffer),
@@ -260,7 +261,7 @@ impl State {
         if self.faults.chance_ppm(self.weather.read_flips_ppm) {
             let at = self.faults.below(buffer.len() as u64) as usize;
             buffer[at] ^= 1 << self.faults.below(8);
-            self.count("flipped read", None, true);
+            self.count("flipped read", None, true, Duration::ZERO);
         }
         Ok(())
     }
@@ -287,6 +288,7 @@ struct InFlight {
     operation: Operation,
     change: io::Result<Option<ChangeId>>,
     works: bool,
+    takes: Duration,
     /// Holds the buffer until the time has come.
     timer: Pin<Box<dyn Future<Output = ()>>>,
 }
@@ -320,7 +322,8 @@ impl Disk for SimDisk {
         let (time, works) = state.draw(&operation);
         let change = state.begin(&operation);
         let timer = Box::pin(evenkeel_runtime::sleep(time));
-        self.in_flight.push(InFlight { ticket, operation, change, works, timer });
+        let takes = time;
+        self.in_flight.push(InFlight { ticket, operation, change, works, takes, timer });
         // The timer starts when it is polled first.
         if let Some(waker) = state.waker.take() {
             waker.wake();

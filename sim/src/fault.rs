@@ -10,7 +10,8 @@ use crate::disk::platter::{Rot, Tearing};
 pub type NodeIndex = usize;
 
 /// How a node's life ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Death {
     /// The process is killed; what it wrote is the kernel's.
     Process,
@@ -19,7 +20,7 @@ pub enum Death {
 }
 
 /// What a link does, beyond an ordinary local network; chances are per write, out of a million.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct LinkWeather {
     /// Added to each way, in microseconds.
     pub latency_us: u64,
@@ -42,7 +43,8 @@ pub struct LinkWeather {
 }
 
 /// Who is cut off from whom.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Cut {
     /// These on one side, the others on the other.
     Halves(Vec<NodeIndex>),
@@ -57,7 +59,8 @@ pub enum Cut {
 }
 
 /// Faults in an order. The leader is the first shard's; `step` and `lasts` are the script's times.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Series {
     /// The leader is cut off from all but one follower, and that one is restarted every `step`: it
     /// must remember the lease that it granted.
@@ -84,10 +87,19 @@ pub enum Series {
     /// One node is away for `step`, then the leader dies, and the node that has everything finds
     /// nobody to elect it; at last the laggard may stand.
     Laggard,
+    /// One node is away for `step`; as soon as it has installed the snapshot that it then needs, it
+    /// loses power, and everything that was not flushed.
+    SnapshotCut,
+    /// A shard's voters change, again and again, the leader's own vote among them; meanwhile the
+    /// leader and whoever arrives are cut off from the others for `lasts`.
+    VotersOnTheMove,
+    /// A newcomer whose disk is slow learns for `step`; then it and the leader are alone for `lasts`,
+    /// and the others, who are a quorum, elect.
+    LearnerTrap,
 }
 
 impl Series {
-    /// All there are.
+    /// All that play with three nodes.
     pub const ALL: &[Series] = &[
         Series::LeaseTrap,
         Series::LeaderChurn,
@@ -98,7 +110,11 @@ impl Series {
         Series::DeafHandOver,
         Series::StaleVouch,
         Series::Laggard,
+        Series::SnapshotCut,
     ];
+
+    /// Those that need a node without a vote: worlds of four and five.
+    pub const OF_VOTERS: &[Series] = &[Series::VotersOnTheMove, Series::LearnerTrap];
 
     /// As it is counted.
     pub fn name(self) -> &'static str {
@@ -112,6 +128,9 @@ impl Series {
             Series::DeafHandOver => "deaf-hand-over",
             Series::StaleVouch => "stale-vouch",
             Series::Laggard => "laggard",
+            Series::SnapshotCut => "snapshot-cut",
+            Series::VotersOnTheMove => "move-shard",
+            Series::LearnerTrap => "learner-trap",
         }
     }
 
@@ -127,12 +146,16 @@ impl Series {
             Series::DeafHandOver => [(1, 8), (12, 40)],
             Series::StaleVouch => [(8, 16), (88, 112)],
             Series::Laggard => [(60, 200), (160, 320)],
+            Series::SnapshotCut => [(80, 200), (40, 120)],
+            Series::VotersOnTheMove => [(2, 40), (8, 60)],
+            Series::LearnerTrap => [(12, 40), (40, 80)],
         }
     }
 }
 
 /// One thing that goes wrong. Those with a time end by themselves.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Fault {
     /// Ends one life; the next begins after this time, and ends at once if `again` says so: a crash
     /// during recovery.
@@ -175,6 +198,12 @@ pub enum Fault {
     DiskErrors { node: NodeIndex, read_ppm: u32, write_ppm: u32, flush_ppm: u32, lasts: Duration },
     /// No new areas.
     DiskFull { node: NodeIndex, lasts: Duration },
+    /// The operator wants another leader for the first shard: this node, or any.
+    TransferLeader { to: Option<NodeIndex> },
+    /// The operator gives the first shard these voters.
+    MoveShard { voters: Vec<NodeIndex> },
+    /// The operator takes every vote from a node, and later spreads votes evenly again.
+    Drain { node: NodeIndex, lasts: Duration },
     /// Sectors go bad at rest.
     Rot { node: NodeIndex, rot: Rot, sectors: u32 },
 }
@@ -208,6 +237,9 @@ impl Fault {
             Fault::DiskStall { .. } => "disk-stall",
             Fault::DiskErrors { .. } => "disk-errors",
             Fault::DiskFull { .. } => "disk-full",
+            Fault::TransferLeader { .. } => "transfer-leader",
+            Fault::MoveShard { .. } => "move-voters",
+            Fault::Drain { .. } => "drain",
             Fault::Rot { .. } => "rot",
         }
     }
@@ -314,6 +346,17 @@ impl Fault {
             ),
             Fault::DiskFull { node, lasts } => {
                 write!(formatter, "disk of {} is full for {lasts:?}", node_name(*node))
+            }
+            Fault::TransferLeader { to: None } => write!(formatter, "another leader, please"),
+            Fault::TransferLeader { to: Some(to) } => {
+                write!(formatter, "{} shall lead", node_name(*to))
+            }
+            Fault::MoveShard { voters } => {
+                let names: Vec<String> = voters.iter().map(|&node| node_name(node)).collect();
+                write!(formatter, "the first shard moves to {}", names.join(", "))
+            }
+            Fault::Drain { node, lasts } => {
+                write!(formatter, "{} is drained; balance after {lasts:?}", node_name(*node))
             }
             Fault::Rot { node, rot, sectors } => {
                 write!(formatter, "{sectors} sectors of {} go bad ({rot:?})", node_name(*node))

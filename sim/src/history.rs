@@ -91,7 +91,8 @@ fn parse_time(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("`{text}` is no time"))
 }
 
-fn parse_action(text: &str) -> Result<Step, String> {
+/// What `print_step` prints.
+pub(crate) fn parse_action(text: &str) -> Result<Step, String> {
     let words: Vec<&str> = text.split_whitespace().collect();
     let action = match words[..] {
         ["get", _] => Action::Get,

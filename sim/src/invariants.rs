@@ -43,8 +43,8 @@ struct Shard {
     /// The state after applying a slot.
     states: BTreeMap<Slot, u64>,
     replicas: BTreeMap<ReplicaId, Replica>,
-    /// The voters as they became known, the last ones last.
-    configurations: Vec<Configuration>,
+    /// The voters, each from its slot on; those it began with are at 0.
+    configurations: BTreeMap<Slot, Configuration>,
 }
 
 #[derive(Debug)]
@@ -56,6 +56,9 @@ struct Replica {
     chosen: Slot,
     applied: Slot,
     state: u64,
+    /// Up to where snapshots were installed, and how many.
+    installed: Slot,
+    installs: u64,
     /// Its disk is gone, with all that it had promised and accepted.
     is_wiped: bool,
 }
@@ -70,6 +73,8 @@ impl Replica {
             chosen: Slot(0),
             applied: Slot(0),
             state: 0,
+            installed: Slot(0),
+            installs: 0,
             is_wiped: false,
         }
     }
@@ -104,17 +109,13 @@ impl Invariants {
                 }
                 shard.restart(replica, *applied, *state, *promised)
             }
+            Fact::Installed { applied, state } => shard.install(replica, *applied, *state),
             Fact::Recovered(entries) => shard.recovered(replica, entries),
             Fact::Met(other) => {
                 self.met.insert(*other);
                 Ok(())
             }
-            Fact::Voters(configuration) => {
-                if !shard.configurations.contains(configuration) {
-                    shard.configurations.push(configuration.clone());
-                }
-                Ok(())
-            }
+            Fact::Voters { slot, voters } => shard.voters(replica, *slot, voters),
         };
         result.map_err(|broken| Broken {
             claim: format!("shard {}: {}", Name(observation.shard), broken.claim),
@@ -128,7 +129,7 @@ impl Invariants {
         let of_nodes = |replica: &&ReplicaId| nodes.contains(&shard.replicas[replica].node);
         let voters: Vec<ReplicaId> = shard.replicas.keys().filter(of_nodes).copied().collect();
         if shard.configurations.is_empty() && voters.len() == nodes.len() {
-            shard.configurations.push(Configuration { voters });
+            shard.configurations.insert(Slot(0), Configuration { voters });
         }
     }
 
@@ -137,6 +138,12 @@ impl Invariants {
     pub fn wiped(&mut self, node: NodeIndex) {
         let replicas = self.shards.values_mut().flat_map(|shard| shard.replicas.values_mut());
         replicas.filter(|replica| replica.node == node).for_each(|replica| replica.is_wiped = true);
+    }
+
+    /// How many snapshots a node has installed, over all shards.
+    pub fn installs(&self, node: NodeIndex) -> u64 {
+        let replicas = self.shards.values().flat_map(|shard| shard.replicas.values());
+        replicas.filter(|replica| replica.node == node).map(|replica| replica.installs).sum()
     }
 
     /// Facts noted so far.
@@ -149,6 +156,30 @@ impl Invariants {
         let shard = self.shards.get(&shard)?;
         let (_, (replica, _)) = shard.leaders.last_key_value()?;
         shard.replicas.get(replica).map(|replica| replica.node)
+    }
+
+    /// The nodes that vote on a shard, as far as anybody knows.
+    pub fn voters(&self, shard: u32) -> Vec<NodeIndex> {
+        let Some(shard) = self.shards.get(&shard) else { return Vec::new() };
+        let last = shard.configurations.last_key_value();
+        let voters = last.map(|(_, last)| last.voters.iter()).into_iter().flatten();
+        voters.filter_map(|voter| Some(shard.replicas.get(voter)?.node)).collect()
+    }
+
+    /// Whether a shard's voters are these, and one of them leads it.
+    ///
+    /// # Errors
+    /// Who votes or leads instead, in a sentence.
+    pub fn settled(&self, number: u32, wanted: &Configuration) -> Result<(), String> {
+        let shard = self.shards.get(&number).ok_or("nobody has heard of it")?;
+        let last = shard.configurations.last_key_value().map(|(_, last)| last);
+        if last != Some(wanted) {
+            return Err(format!("shard {}: {last:?} vote, {wanted:?} should", Name(number)));
+        }
+        match shard.leaders.last_key_value() {
+            Some((_, (leader, _))) if wanted.contains(*leader) => Ok(()),
+            other => Err(format!("shard {}: {other:?} leads, which has no vote", Name(number))),
+        }
     }
 
     /// For each shard, who led in its highest ballot, and that ballot.
@@ -177,11 +208,11 @@ impl Invariants {
     /// Who lags, in a sentence.
     pub fn converged(&self) -> Result<(), String> {
         for (&number, shard) in &self.shards {
-            let Some(voters) = shard.configurations.last() else {
+            let Some(voters) = shard.configurations.last_key_value() else {
                 return Err(format!("shard {}: nobody knows its voters", Name(number)));
             };
             let last = shard.chosen.keys().next_back().copied().unwrap_or_default();
-            for voter in &voters.voters {
+            for voter in &voters.1.voters {
                 let applied = shard.replicas.get(voter).map_or(Slot(0), |replica| replica.applied);
                 if applied < last {
                     return Err(format!(
@@ -283,8 +314,11 @@ impl Shard {
         let is_quorum = |voters: &Configuration| {
             voters.voters.iter().filter(has).count() * 2 > voters.voters.len()
         };
-        if self.configurations.is_empty() || self.configurations.iter().rev().take(2).any(is_quorum)
-        {
+        // Of the voters that it knew, or of later ones that the promises brought to light.
+        let applied = self.replicas[&id].applied;
+        let known = self.as_of(applied).into_iter();
+        let later = self.configurations.range(applied.next()..).map(|(_, voters)| voters);
+        if self.configurations.is_empty() || known.chain(later).any(is_quorum) {
             return Ok(());
         }
         let promised: Vec<_> =
@@ -345,8 +379,8 @@ impl Shard {
         Ok(())
     }
 
-    /// Whoever is the first to believe a slot chosen must be right: a majority of disks has accepted it
-    /// in one ballot, of the voters in force or, for slots from before the last change, those before.
+    /// Whoever is the first to believe a slot chosen must be right: a majority of the disks of its
+    /// voters has accepted it in one ballot.
     fn check_quorum(&self, id: ReplicaId, slot: Slot, digest: u64) -> Result<(), Broken> {
         let accepted = self.accepted.get(&slot);
         let ballots: BTreeSet<Ballot> =
@@ -360,8 +394,12 @@ impl Shard {
                 voters.voters.iter().filter(has).count() * 2 > voters.voters.len()
             })
         };
-        if self.configurations.is_empty() || self.configurations.iter().rev().take(2).any(is_quorum)
-        {
+        // A change of voters needs those before it as well.
+        let before = Slot(slot.0.saturating_sub(1));
+        let needed = [before, slot].map(|slot| self.as_of(slot));
+        let changes = self.configurations.contains_key(&slot);
+        let needed = if changes { &needed[..] } else { &needed[1..] };
+        if needed.iter().flatten().all(|voters| is_quorum(voters)) {
             return Ok(());
         }
         let claim = format!(
@@ -369,6 +407,31 @@ impl Shard {
             id.0, slot.0, accepted
         );
         broken("chosen-on-a-quorum-of-disks", claim)
+    }
+
+    /// The voters from this slot on.
+    fn as_of(&self, slot: Slot) -> Option<&Configuration> {
+        self.configurations.range(..=slot).next_back().map(|(_, voters)| voters)
+    }
+
+    /// A replica says who votes: from this slot on or, after a snapshot, as of this slot. For one slot
+    /// there is one answer.
+    fn voters(&mut self, id: ReplicaId, slot: Slot, voters: &Configuration) -> Result<(), Broken> {
+        let is_known = slot < self.chosen.keys().next_back().copied().unwrap_or_default();
+        match self.as_of(slot) {
+            Some(known) if is_known && known != voters => {
+                let claim = format!(
+                    "as of slot {} replica {} thinks that {voters:?} vote, others {known:?}",
+                    slot.0, id.0
+                );
+                broken("one-electorate-per-slot", claim)
+            }
+            Some(known) if known == voters => Ok(()),
+            _ => {
+                self.configurations.insert(slot, voters.clone());
+                Ok(())
+            }
+        }
     }
 
     /// What a replica has applied it has, be it from a snapshot.
@@ -440,6 +503,13 @@ impl Shard {
         Ok(())
     }
 
+    fn install(&mut self, id: ReplicaId, applied: Slot, state: u64) -> Result<(), Broken> {
+        let replica = self.replica(id);
+        (replica.applied, replica.state, replica.installed) = (applied, state, applied);
+        replica.installs += 1;
+        self.same_state(id, applied, state)
+    }
+
     /// What a lost disk held counts for nothing from now on.
     fn forget_if_wiped(&mut self, id: ReplicaId) {
         let replica = self.replica(id);
@@ -468,6 +538,13 @@ impl Shard {
                 id.0, replica.promised
             );
             return broken("promises-never-regress", claim);
+        }
+        if applied < replica.installed {
+            let claim = format!(
+                "replica {} had installed a snapshot up to {} and came back with {}",
+                id.0, replica.installed.0, applied.0
+            );
+            return broken("snapshots-stay-installed", claim);
         }
         (replica.promised, replica.applied, replica.state) = (promised, applied, state);
         if applied == Slot(0) { Ok(()) } else { self.same_state(id, applied, state) }

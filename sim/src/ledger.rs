@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 use crate::checker::Verdict;
 use crate::history::{KeysOperation, print};
-use crate::model::{Answer, Step, judge};
+use crate::model::judge::judge;
+use crate::model::{Answer, Step};
 
 #[cfg(test)]
 mod tests;

@@ -4,8 +4,10 @@
 //! Read `checker` for what "right" means, `disk` for what a power cut may do, and `world` for how it
 //! all comes together. Everything but the world itself is plain code, tested in an ordinary build.
 
+pub mod capsule;
 pub mod checker;
 pub mod disk;
+pub mod execution;
 pub mod fault;
 pub mod history;
 pub mod invariants;
@@ -13,7 +15,10 @@ pub mod ledger;
 pub mod model;
 pub mod plan;
 pub mod random;
+pub mod shrink;
 pub mod story;
+#[cfg(madsim)]
+pub mod timeline;
 pub mod workload;
 #[cfg(madsim)]
 pub mod world;

@@ -15,7 +15,8 @@ mod families;
 mod tests;
 
 /// A kind of weather.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Scenario {
     /// Each seed draws its own faults; some have none.
     Swarm,
@@ -57,6 +58,9 @@ impl Scenario {
         Scenario::Series(Series::DeafHandOver),
         Scenario::Series(Series::StaleVouch),
         Scenario::Series(Series::Laggard),
+        Scenario::Series(Series::SnapshotCut),
+        Scenario::Series(Series::VotersOnTheMove),
+        Scenario::Series(Series::LearnerTrap),
     ];
 
     /// For command lines.
@@ -76,7 +80,8 @@ impl Scenario {
 }
 
 /// How a group of keys is used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ObjectKind {
     /// Two keys that are set, deleted, compared, and changed together.
     Register,
@@ -87,7 +92,7 @@ pub enum ObjectKind {
 }
 
 /// Sizes and times that the product leaves open, at ordinary or extreme values.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Knobs {
     /// Shards of the cluster.
     pub shard_count: u32,
@@ -99,6 +104,8 @@ pub struct Knobs {
     pub segment_size: u64,
     /// The most bytes of all of them, 0 for no limit; little means that compaction never rests.
     pub log_size_max: u64,
+    /// A chunk of the log is closed at this many bytes: small ones make many writes of one flush.
+    pub chunk_size: usize,
     /// Memory for values; little of it means reads from the log.
     pub memory_bytes: u64,
     /// Clients give up after this.
@@ -114,7 +121,7 @@ pub struct Knobs {
 }
 
 /// A fault and its time.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Planned {
     /// Since the workload began.
     pub at: Duration,
@@ -123,13 +130,13 @@ pub struct Planned {
 }
 
 /// A world before it begins.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Plan {
     /// Everything follows from it.
     pub seed: u64,
     /// The kind of weather.
     pub scenario: Scenario,
-    /// How many nodes: 1, 3 or 5.
+    /// How many nodes: 1, 3, 4 or 5.
     pub node_count: usize,
     /// The only one that may lose what it had flushed.
     pub victim: NodeIndex,
@@ -155,9 +162,13 @@ pub fn plan(seed: u64, scenario: Scenario) -> Plan {
     let mut shape = random.child("shape");
     let theme = theme(scenario, &mut random.child("theme"));
     let node_count = match (scenario, shape.below(10)) {
+        _ if theme.is_some_and(|series| Series::OF_VOTERS.contains(&series)) => {
+            4 + shape.below(2) as usize
+        }
         _ if theme.is_some() => 3,
         (Scenario::Swarm | Scenario::Quiet, 0) => 1,
         (Scenario::Swarm, 1 | 2) => 5,
+        (Scenario::Swarm, 3) => 4,
         _ => 3,
     };
     let duration = Duration::from_millis(shape.between(6_000, 20_000));
@@ -199,7 +210,8 @@ pub fn plan(seed: u64, scenario: Scenario) -> Plan {
 fn theme(scenario: Scenario, random: &mut Random) -> Option<Series> {
     match scenario {
         Scenario::Series(series) => Some(series),
-        Scenario::Swarm => (random.below(3) == 0).then(|| *random.pick(Series::ALL)),
+        Scenario::Swarm if random.below(3) == 0 => Some(*random.pick(Series::ALL)),
+        Scenario::Swarm => (random.below(10) == 0).then(|| *random.pick(Series::OF_VOTERS)),
         _ => None,
     }
 }
@@ -212,15 +224,21 @@ fn suit(plan: &mut Plan, series: Series, random: &mut Random) {
     let beats: &[u64] = if series == Series::Grace { &[100_000] } else { &[50_000, 100_000] };
     knobs.heartbeat_us = *random.pick(beats);
     // A disk that is hardly ever idle loses power in the middle of a large write.
-    knobs.disk_slowness = if series == Series::PowerStorm { 20 } else { 1 };
+    let is_slow = matches!(series, Series::PowerStorm | Series::SnapshotCut);
+    knobs.disk_slowness = if is_slow { 20 } else { 1 };
     knobs.link = LinkWeather { latency_us: 200, ..LinkWeather::default() };
     knobs.padding = match series {
         // The leader's log must outgrow what it keeps for laggards.
-        Series::Laggard => 20_000,
+        Series::Laggard | Series::SnapshotCut => 20_000,
         // Several sectors and several records a write, so that it is torn between and within them.
         Series::PowerStorm => 1_000,
+        Series::VotersOnTheMove => *random.pick(&[0, 0, 20_000]),
         _ => 0,
     };
+    if series == Series::PowerStorm {
+        // Or hardly a record a write, and many writes a flush.
+        knobs.chunk_size = *random.pick(&[4 << 10, 2 << 20]);
+    }
     plan.client_count = if series == Series::PowerStorm { 8 } else { 5 };
     plan.think = Duration::from_millis(4);
     plan.duration = Duration::from_secs(16);
@@ -265,6 +283,7 @@ fn knobs(random: &mut Random) -> Knobs {
             (small_size, _) => small_size,
         },
         log_size_max,
+        chunk_size: *random.pick(&[4 << 10, 32 << 10, 2 << 20]),
         memory_bytes: *random.pick(&[4 << 10, 64 << 10, 16 << 20]),
         client_timeout,
         request_timeout: client_timeout.mul_f64(*random.pick(&[0.2, 0.5, 1.0])),

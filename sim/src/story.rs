@@ -96,7 +96,7 @@ pub struct Summary {
     /// Events recorded.
     pub events: u64,
     /// Of every event.
-    pub hash: u128,
+    pub hash: String,
     /// Which oracle noticed something, if one did.
     pub oracle: Option<String>,
 }
@@ -111,7 +111,7 @@ impl fmt::Display for Summary {
         write!(
             formatter,
             " scenario={} nodes={} simulated_s={:.3} operations={} unknown={} faults={} \
-             elections={} facts={} events={} hash={:032x}",
+             elections={} facts={} events={} hash={}",
             self.scenario,
             self.nodes,
             self.simulated_s,

@@ -17,7 +17,8 @@ mod tests;
 pub const KEY_COUNT: usize = 2;
 
 /// How the steps are put into commands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Shape {
     /// One step, one command.
     Single,

@@ -21,6 +21,7 @@ use evenkeel_runtime as runtime;
 use evenkeel_runtime::simulated::record::record;
 use evenkeel_runtime::simulated::{self, NodeId};
 
+use crate::capsule::Asked;
 use crate::disk::Drive;
 use crate::fault::{NodeIndex, node_name};
 use crate::invariants::Invariants;
@@ -28,15 +29,20 @@ use crate::ledger::Ledger;
 use crate::plan::Plan;
 use crate::random::Random;
 use crate::story::{Failure, Summary};
+use crate::workload::Request;
 
 mod clients;
+mod facts;
 mod finale;
 mod hosts;
 mod injector;
+mod operator;
 mod planted;
 mod series;
 mod session;
+mod signal;
 
+use self::signal::Signal;
 pub use planted::{names as planted_names, plant};
 
 /// A machine of the cluster, over all lives of its node.
@@ -66,14 +72,24 @@ pub(crate) struct World {
     /// What happened, with times, for people.
     notes: RefCell<Vec<String>>,
     fault_count: Cell<usize>,
+    /// How often the operator has asked for something.
+    operations: Cell<u32>,
     breach: RefCell<Option<Failure>>,
+    is_broken: Signal,
     /// Clients ask while this holds.
     pub(crate) asks: Cell<bool>,
     /// Whether the weather is over.
-    pub(crate) is_healed: Cell<bool>,
+    pub(crate) is_healed: Signal,
+    /// What clients ask, if not what they draw.
+    pub(crate) script: Option<Vec<Asked>>,
+    /// What clients asked of whom.
+    pub(crate) asked: RefCell<Vec<Decision>>,
     canary: bool,
     story: bool,
 }
+
+/// What a client asked of whom: time, client, node, object, request.
+type Decision = (u64, u32, NodeIndex, usize, Request);
 
 thread_local! {
     static WORLD: RefCell<Option<Rc<World>>> = const { RefCell::new(None) };
@@ -90,8 +106,10 @@ const PEER_PORT: u16 = 7_100;
 const CLIENT_PORT: u16 = 7_001;
 
 /// How a run is to be told.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Telling {
+    /// What clients ask; `None`: what they draw from the seed.
+    pub script: Option<Vec<Asked>>,
     /// One answer is falsified at the end.
     pub canary: bool,
     /// Print what happens as it happens.
@@ -109,17 +127,20 @@ pub struct Report {
     pub failure: Option<Failure>,
     /// Virtual milliseconds, events so far and their hash, at regular moments.
     pub checkpoints: Vec<String>,
+    /// What clients asked, if something broke: the decision log.
+    pub asked: Vec<Asked>,
 }
 
 /// Lives through a plan, as the supervisor of `simulated::run`.
 pub async fn live(plan: Plan, telling: Telling) -> Report {
+    let until_ms = telling.until_ms;
     let world = begin(plan, telling);
     hosts::start_all(&world);
     // Kept whether anybody reads them or not: looking must not change the run.
     let checkpoints = Rc::new(RefCell::new(Vec::new()));
     drop(runtime::spawn(keep_checkpoints(Rc::clone(&checkpoints))));
     let course = async {
-        match telling.until_ms {
+        match until_ms {
             None => course(&world).await,
             Some(until_ms) => {
                 let limit = simulated::sleep_true(Duration::from_millis(until_ms));
@@ -130,7 +151,7 @@ pub async fn live(plan: Plan, telling: Telling) -> Report {
     // Whatever breaks first ends it.
     runtime::either(broken(&world), course).await;
     set_observer(None);
-    let report = world.report(checkpoints.take());
+    let report = world.report(&checkpoints.take());
     WORLD.with(|slot| slot.borrow_mut().take());
     report
 }
@@ -162,9 +183,13 @@ fn begin(plan: Plan, telling: Telling) -> Rc<World> {
         invariants: RefCell::default(),
         notes: RefCell::default(),
         fault_count: Cell::new(0),
+        operations: Cell::new(0),
         breach: RefCell::default(),
+        is_broken: Signal::default(),
         asks: Cell::new(true),
-        is_healed: Cell::new(false),
+        is_healed: Signal::default(),
+        script: telling.script,
+        asked: RefCell::default(),
         canary: telling.canary,
         story: telling.story,
     });
@@ -179,35 +204,42 @@ fn observe(observation: Observation) {
     let id = simulated::this_node();
     let node = world.hosts.iter().position(|host| host.id.get() == Some(&id));
     let Some(node) = node else { return };
-    record("fact", id, || format!("{observation:?}"));
+    record(facts::kind(&observation.fact), id, || facts::Words(&observation));
     let result = world.invariants.borrow_mut().note(node, &observation);
     if let Err(broken) = result {
         world.fail(broken.invariant, broken.claim, Vec::new());
     }
 }
 
-/// Ends when something has broken.
+/// Ends when something has broken, and not before the next millisecond: whoever broke it has said
+/// all there is to say by then.
 async fn broken(world: &Rc<World>) {
-    while world.breach.borrow().is_none() {
-        simulated::sleep_true(Duration::from_millis(1)).await;
-    }
+    world.is_broken.wait().await;
+    simulated::sleep_true(Duration::from_millis(1)).await;
 }
 
-async fn keep_checkpoints(checkpoints: Rc<RefCell<Vec<String>>>) {
+/// Milliseconds, events so far, their hash.
+type Checkpoint = (u64, u64, simulated::record::EventHash);
+
+async fn keep_checkpoints(checkpoints: Rc<RefCell<Vec<Checkpoint>>>) {
     const INTERVAL: Duration = Duration::from_millis(10);
     loop {
         simulated::sleep_true(INTERVAL).await;
         let now_ms = simulated::now_ns() / 1_000_000;
         let (count, hash) = (simulated::record::event_count(), simulated::record::hash());
-        checkpoints.borrow_mut().push(format!("{now_ms} {count} {hash:032x}"));
+        checkpoints.borrow_mut().push((now_ms, count, hash));
     }
 }
 
 impl World {
     /// Something happened that a reader of the story wants to know.
     pub(crate) fn note(&self, what: &str) {
+        self.note_as("note", what);
+    }
+
+    fn note_as(&self, kind: &'static str, what: &str) {
         let line = format!("{:>9.3}s  {what}", now_s());
-        record("note", simulated::supervisor(), || what.to_owned());
+        record(kind, simulated::supervisor(), || what);
         if self.story {
             tell(&line);
         }
@@ -217,7 +249,7 @@ impl World {
     /// A fault strikes.
     pub(crate) fn note_fault(&self, what: &str) {
         self.fault_count.set(self.fault_count.get() + 1);
-        self.note(what);
+        self.note_as("fault", what);
     }
 
     /// A claim is broken: the first one is kept, with all there is to say about it.
@@ -241,6 +273,7 @@ impl World {
             (true, Ok(ledger)) => ledger.tail(6),
             _ => ledger,
         };
+        self.is_broken.set();
         *breach = Some(Failure {
             oracle: oracle.to_owned(),
             claim,
@@ -269,7 +302,9 @@ impl World {
         lines
     }
 
-    fn report(&self, checkpoints: Vec<String>) -> Report {
+    fn report(&self, checkpoints: &[Checkpoint]) -> Report {
+        let line = |(now_ms, count, hash): &Checkpoint| format!("{now_ms} {count} {hash}");
+        let checkpoints = checkpoints.iter().map(line).collect();
         let failure = self.breach.borrow_mut().take();
         let (ledger, invariants) = (self.ledger.borrow(), self.invariants.borrow());
         let summary = Summary {
@@ -285,7 +320,34 @@ impl World {
             oracle: failure.as_ref().map(|failure| failure.oracle.clone()),
             ..Summary::default()
         };
-        Report { summary, failure, checkpoints }
+        let asked = match failure {
+            None => Vec::new(),
+            Some(_) => self.decisions(),
+        };
+        Report { summary, failure, checkpoints, asked }
+    }
+
+    /// The decision log so far.
+    fn decisions(&self) -> Vec<Asked> {
+        let asked = self.asked.borrow();
+        let entry = |(at_ns, client, node, object, request): &Decision| {
+            Asked::new(*at_ns, *client, *node, *object, request)
+        };
+        asked.iter().map(entry).collect()
+    }
+
+    /// The objects that somebody has to do with: all, unless a script names fewer.
+    pub(crate) fn objects(&self) -> Vec<usize> {
+        match &self.script {
+            None => (0..self.plan.objects.len()).collect(),
+            Some(script) => {
+                let mut objects: Vec<usize> = script.iter().map(|asked| asked.object).collect();
+                objects.push(objects.first().copied().unwrap_or(0));
+                objects.sort_unstable();
+                objects.dedup();
+                objects
+            }
+        }
     }
 
     /// Where peers reach a node.
@@ -303,6 +365,17 @@ impl World {
         *self.hosts[node].id.get().expect("hosts are made before anything happens to them")
     }
 
+    /// The nodes that vote on the first shard.
+    pub(crate) fn voters(&self) -> Vec<NodeIndex> {
+        const FIRST_SHARD: u32 = 1;
+        self.invariants.borrow().voters(FIRST_SHARD)
+    }
+
+    /// How often the operator has asked for something, for scripts that take turns.
+    pub(crate) fn turn(&self) -> u32 {
+        self.operations.get()
+    }
+
     /// The node that leads the first shard, or any.
     pub(crate) fn leader(&self) -> NodeIndex {
         const FIRST_SHARD: u32 = 1;
@@ -310,11 +383,12 @@ impl World {
     }
 }
 
-/// What to say about a panic of this thread, if it is the simulation's.
-pub fn evidence(claim: String) -> Option<Failure> {
+/// What to say about a panic of this thread, if it is the simulation's, and the decision log.
+pub fn evidence(claim: String) -> Option<(Failure, Vec<Asked>)> {
     let world = WORLD.try_with(|slot| slot.try_borrow().ok()?.clone()).ok()??;
     world.fail("panic", claim, Vec::new());
-    world.breach.try_borrow().ok()?.clone()
+    let asked = if world.asked.try_borrow().is_ok() { world.decisions() } else { Vec::new() };
+    Some((world.breach.try_borrow().ok()?.clone()?, asked))
 }
 
 fn address(node: NodeIndex) -> IpAddr {

@@ -2,32 +2,14 @@
 //! runs the kept seeds, each in a process of its own.
 #![cfg(not(madsim))]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock};
 
-/// The simulator's binary, built once for all tests of this file.
-fn simulator() -> &'static Path {
-    static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("sim is one folder down");
-        let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or("target".into());
-        let target = root.join(target).join("sim");
-        let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
-        let status = Command::new(cargo)
-            .args(["build", "--quiet", "--package", "evenkeel-sim", "--bin", "evenkeel-sim"])
-            .arg("--target-dir")
-            .arg(&target)
-            .current_dir(root)
-            .env("RUSTFLAGS", "--cfg madsim")
-            .env_remove("CARGO_ENCODED_RUSTFLAGS")
-            .status()
-            .expect("cargo can be started");
-        assert!(status.success(), "the simulator does not build");
-        target.join("debug").join("evenkeel-sim")
-    })
-}
+mod simulator;
+
+use simulator::{simulator, value};
 
 /// Runs `evenkeel-sim run` with these arguments; whether it was well, and what it said.
 fn run(arguments: &[&str]) -> (bool, String) {
@@ -35,11 +17,6 @@ fn run(arguments: &[&str]) -> (bool, String) {
     let output = output.expect("the simulator can be started");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     (output.status.success(), text + &String::from_utf8_lossy(&output.stderr))
-}
-
-fn value<'a>(text: &'a str, key: &str) -> &'a str {
-    let line = text.lines().rev().find(|line| line.starts_with("seed=")).unwrap_or_default();
-    line.split(' ').find_map(|word| word.strip_prefix(key)?.strip_prefix('=')).unwrap_or_default()
 }
 
 /// Goal: the kept seeds pass. Method: `testdata/seeds.txt`, as many at a time as there are cores.
@@ -89,7 +66,7 @@ fn the_canary_fails() {
 fn a_seed_replays_event_by_event() {
     let (_, once) = run(&["2"]);
     let (_, again) = run(&["2", "--log"]);
-    assert!(value(&once, "hash").len() == 32, "{once}");
+    assert!(value(&once, "hash").len() == 64, "{once}");
     assert_eq!(value(&once, "hash"), value(&again, "hash"));
 }
 

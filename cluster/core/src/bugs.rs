@@ -48,6 +48,12 @@ pub enum Bug {
     RemovedLeaderServesOn,
     /// `quorum.rs`: whoever answers counts, voter or not.
     AcksFromNonVoters,
+    /// `quorum.rs`: a change of voters that is not chosen yet needs no quorum of the old ones.
+    JointQuorumSkipped,
+    /// `leader.rs`: a learner's answers to heartbeats count as the voters'.
+    LearnerCounted,
+    /// `membership.rs`: a newcomer votes before it has caught up.
+    NewcomerVotesAtOnce,
 }
 
 impl Bug {
@@ -74,6 +80,9 @@ impl Bug {
         Bug::CommitBeyondHave,
         Bug::RemovedLeaderServesOn,
         Bug::AcksFromNonVoters,
+        Bug::JointQuorumSkipped,
+        Bug::LearnerCounted,
+        Bug::NewcomerVotesAtOnce,
     ];
 
     /// For command lines and reports.
@@ -100,6 +109,9 @@ impl Bug {
             Bug::CommitBeyondHave => "commit-beyond-have",
             Bug::RemovedLeaderServesOn => "removed-leader-serves-on",
             Bug::AcksFromNonVoters => "acks-from-non-voters",
+            Bug::JointQuorumSkipped => "joint-quorum-skipped",
+            Bug::LearnerCounted => "learner-counted",
+            Bug::NewcomerVotesAtOnce => "newcomer-votes-at-once",
         }
     }
 }

@@ -170,7 +170,8 @@ pub enum Input {
         /// The peer.
         to: ReplicaId,
     },
-    /// Change the voters. One voter may join or leave at a time.
+    /// Change the voters. One voter may join or leave at a time; one that joins catches up first, and
+    /// the change is refused (`Refusal::CatchingUp`) and must be asked for again until it has.
     Reconfigure(ProposalId, Configuration),
     /// Hand leadership over to a voter (or to the best one), now.
     Transfer(Option<ReplicaId>),
@@ -242,6 +243,8 @@ pub enum Refusal {
     Busy,
     /// The change of voters is not one this core makes now: one at a time, and one voter at a time.
     BadConfiguration,
+    /// The joining voter learns what there is, and votes nowhere meanwhile: ask again.
+    CatchingUp,
 }
 
 /// What a replica is, right now.
@@ -275,6 +278,8 @@ pub struct Status {
     pub configuration: Configuration,
     /// A leader's view of its peers: (replica, vouched up to).
     pub progress: Vec<(ReplicaId, Slot)>,
+    /// A leader's learner: it receives everything and votes nowhere.
+    pub learner: Option<ReplicaId>,
 }
 
 /// What replicas of a shard tell each other.

@@ -348,6 +348,7 @@ impl Consensus for Paxos {
             first: self.log.base().next(),
             configuration: self.log.configuration().clone(),
             progress,
+            learner: self.learner(),
         }
     }
 }

@@ -12,6 +12,7 @@
 //! **Invariant.** A `PlacementMap` that exists is sound: see `MapError` for what that means.
 
 mod codec;
+pub mod plan;
 pub mod slots;
 #[cfg(test)]
 mod tests;
@@ -126,12 +127,13 @@ pub enum MapCommand {
         /// Where clients reach it now.
         client_address: SocketAddr,
     },
-    /// Other voters for one shard.
+    /// Other voters for some shards: all of them or, if one is refused, none.
     SetVoters {
-        /// Which shard.
-        shard: u16,
-        /// Who should vote on it.
-        voters: Configuration,
+        /// The map for which this was thought out: any other refuses it. So whoever does not know
+        /// whether it was decided may ask again, and two operators do not undo each other's work.
+        at_epoch: u64,
+        /// Each shard with who should vote on it, by shard.
+        shards: Vec<(u16, Configuration)>,
     },
 }
 
@@ -148,6 +150,13 @@ pub enum MapError {
         /// The replica that was to be replaced.
         old: ReplicaId,
     },
+    /// The map has changed since the change was thought out.
+    StaleEpoch {
+        /// Then.
+        at: u64,
+        /// Now.
+        now: u64,
+    },
     /// The map has no such shard.
     UnknownShard(u16),
     /// Something would be there twice: a node's identity or name, a keyspace's number or name.
@@ -160,6 +169,13 @@ pub enum MapError {
         count: usize,
         /// How many there may be.
         max: usize,
+    },
+    /// So few voters survive no failure that more nodes could.
+    TooFewVoters {
+        /// How many there would be.
+        count: usize,
+        /// How many a shard of this cluster needs.
+        least: usize,
     },
     /// A name is empty or longer than `NAME_SIZE_MAX` bytes.
     Name(String),
@@ -272,9 +288,14 @@ impl PlacementMap {
                 found.peer_address = *peer_address;
                 found.client_address = *client_address;
             }
-            MapCommand::SetVoters { shard, voters } => {
-                let found = next.shards.get_mut(usize::from(*shard));
-                found.ok_or(MapError::UnknownShard(*shard))?.voters = voters.clone();
+            MapCommand::SetVoters { at_epoch, shards } => {
+                if *at_epoch != self.epoch {
+                    return Err(MapError::StaleEpoch { at: *at_epoch, now: self.epoch });
+                }
+                for (shard, voters) in shards {
+                    let found = next.shards.get_mut(usize::from(*shard));
+                    found.ok_or(MapError::UnknownShard(*shard))?.voters = voters.clone();
+                }
             }
         }
         next.epoch = next.epoch.saturating_add(1);
@@ -332,10 +353,19 @@ impl fmt::Display for MapError {
             MapError::NotTheNode { name, old } => {
                 write!(f, "no node `{name}` with identity {:016x} is in the map", old.0)
             }
+            MapError::StaleEpoch { at, now } => {
+                write!(f, "the change was made for epoch {at}, the map is at {now}: look again")
+            }
             MapError::UnknownShard(shard) => write!(f, "the map has no shard {shard}"),
             MapError::Duplicate(what) => write!(f, "`{what}` would be in the map twice"),
             MapError::Count { what, count, max } => {
                 write!(f, "the map would have {count} {what}; it takes 1 to {max}")
+            }
+            MapError::TooFewVoters { count, least } => {
+                write!(
+                    f,
+                    "{count} voters are too few for a shard of this cluster: name {least} or more"
+                )
             }
             MapError::Name(name) => {
                 write!(f, "`{name}` is no name: a name has 1 to {NAME_SIZE_MAX} bytes")

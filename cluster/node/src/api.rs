@@ -91,6 +91,87 @@ pub struct TopologyShard {
     pub voters: Vec<usize>,
 }
 
+/// What an operator may ask for. Nodes go by their names, shards by their numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Operation {
+    /// Who votes on each shard, who leads it, and who is on the way.
+    Shards,
+    /// Another leader for a shard: this node, or the best one. Done when it leads.
+    Transfer {
+        /// Which shard.
+        shard: u16,
+        /// Whom; `None` for whoever is best.
+        to: Option<String>,
+    },
+    /// These voters for a shard. Done when it is decided; then they change one by one.
+    Move {
+        /// Which shard.
+        shard: u16,
+        /// All of them.
+        voters: Vec<String>,
+    },
+    /// Every vote of a node goes to another one, and so does its leadership.
+    Drain {
+        /// Which node.
+        node: String,
+    },
+    /// Votes spread evenly.
+    Balance {
+        /// Over all nodes but these.
+        without: Vec<String>,
+    },
+}
+
+/// What came of an `Operation`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Operated {
+    /// It is done.
+    Done,
+    /// It is decided, and under way.
+    Decided(Decided),
+    /// The answer to `Operation::Shards`, by number.
+    Shards(Vec<ShardState>),
+}
+
+/// A change of voters that was decided.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Decided {
+    /// The map's epoch from which on it holds.
+    pub epoch: u64,
+    /// The shards that change, each with its voters to be.
+    pub shards: Vec<(u16, Vec<String>)>,
+    /// Copies of shards that have to be made.
+    pub votes_moved: usize,
+    /// Fewer than this cannot be enough.
+    pub lower_bound: usize,
+    /// Shards that should change and cannot: no node without a vote is there to take one.
+    pub stuck: Vec<u16>,
+}
+
+/// One shard, as its leader sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ShardState {
+    /// Its number.
+    pub shard: u16,
+    /// Its leader, if one answered. Without one, `voters`, `learner` and `lag_max` are empty.
+    pub leader: Option<String>,
+    /// Who should vote.
+    pub voters_wanted: Vec<String>,
+    /// Who votes.
+    pub voters: Vec<String>,
+    /// Who is about to, and catches up.
+    pub learner: Option<String>,
+    /// How many slots the one that is furthest behind lacks.
+    pub lag_max: u64,
+}
+
+impl ShardState {
+    /// Whether those vote who should, under a leader.
+    pub fn is_settled(&self) -> bool {
+        self.leader.is_some() && self.voters == self.voters_wanted
+    }
+}
+
 /// Everything about a node that a person or a metric may ask for. Sizes are bytes, times microseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NodeStatus {

@@ -33,6 +33,8 @@ pub enum Bug {
     SnapshotKeepsOldKeys,
     /// `requests`: the reply to a write leaves when it is proposed.
     ReplyBeforeCommit,
+    /// `snapshot`: whoever installs a snapshot keeps the voters that it knew before.
+    SnapshotWithoutVoters,
 }
 
 impl Bug {
@@ -51,6 +53,7 @@ impl Bug {
         Bug::SnapshotBeforeFlush,
         Bug::SnapshotKeepsOldKeys,
         Bug::ReplyBeforeCommit,
+        Bug::SnapshotWithoutVoters,
     ];
 
     /// As people type it.
@@ -69,6 +72,7 @@ impl Bug {
             Bug::SnapshotBeforeFlush => "snapshot-before-flush",
             Bug::SnapshotKeepsOldKeys => "snapshot-keeps-old-keys",
             Bug::ReplyBeforeCommit => "reply-before-commit",
+            Bug::SnapshotWithoutVoters => "snapshot-without-voters",
         }
     }
 }

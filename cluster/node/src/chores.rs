@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use evenkeel_core::consensus::{Configuration, Consensus, Input, ReplicaId};
-use evenkeel_core::placement::{MapCommand, PlacementMap};
+use evenkeel_core::placement::{MapCommand, MapError, PlacementMap};
 use evenkeel_engine::batch::BatchBuilder;
 use evenkeel_runtime as runtime;
 use evenkeel_wire::peer::messages::{Join, JoinReply, MapReply};
+use evenkeel_wire::reply::Reply;
 
 use crate::config::Member;
 use crate::driver::now;
@@ -18,6 +19,7 @@ use crate::genesis::{MET, placement_voters};
 use crate::group::{PLACEMENT_GROUP, group_of};
 use crate::lead::Attempt;
 use crate::node::{Node, members_of};
+use crate::operate::stale;
 use crate::request::NotHere;
 
 const CHORES_PAUSE: Duration = Duration::from_millis(50);
@@ -88,7 +90,8 @@ impl Node {
             }
         };
         let current = group.core.status().configuration;
-        if let Some(next) = next_voters(&current, &wanted, self.replica) {
+        let is_lost = |voter| self.map.borrow().node(voter).is_none();
+        if let Some(next) = next_voters(&current, &wanted, self.replica, is_lost) {
             let id = group.next_proposal();
             self.step_group(&mut group, Input::Reconfigure(id, next));
             group.proposed = None; // Refused or not, the next turn looks again.
@@ -109,11 +112,17 @@ impl Node {
         }
     }
 
-    /// Applies a decided placement command.
-    pub(crate) fn placement_decided(&self, command: &[u8]) {
+    /// Applies a decided placement command; says what came of it.
+    pub(crate) fn placement_decided(&self, command: &[u8]) -> Reply {
         let mut map = self.map.borrow_mut();
-        crate::map::apply(&mut map, command);
-        self.peers.update(map.epoch(), members_of(&map));
+        match crate::map::apply(&mut map, command) {
+            Ok(()) => {
+                self.peers.update(map.epoch(), members_of(&map));
+                Reply::Integer(map.epoch() as i64)
+            }
+            Err(MapError::StaleEpoch { now, .. }) => stale(now),
+            Err(refusal) => Reply::error(format!("ERR {refusal}")),
+        }
     }
 
     /// A newer map, decided elsewhere.
@@ -213,27 +222,28 @@ fn moved_member(map: &PlacementMap, members: &[Member]) -> Option<MapCommand> {
     })
 }
 
-/// One voter out or in, on the way from `current` to `wanted`. Who is gone for good leaves before the
-/// newcomer arrives: it cannot help with anything, and the newcomer has to catch up first. The leader
-/// leaves last.
+/// One voter out or in, on the way from `current` to `wanted`. Who is lost for good leaves before
+/// anybody arrives: it cannot help with anything. Else a newcomer arrives before the voter leaves whose
+/// place it takes, so that there are never fewer than there should be. The leader leaves last.
 fn next_voters(
     current: &Configuration,
     wanted: &Configuration,
     leader: ReplicaId,
+    is_lost: impl Fn(ReplicaId) -> bool,
 ) -> Option<Configuration> {
-    let unwanted = |voter: &&ReplicaId| !wanted.voters.contains(voter);
-    let mut leaving: Vec<ReplicaId> = current.voters.iter().filter(unwanted).copied().collect();
-    leaving.sort_by_key(|voter| *voter == leader);
+    let unwanted = |voter: &ReplicaId| !wanted.contains(*voter);
+    let mut leaving: Vec<ReplicaId> = current.voters.iter().copied().filter(unwanted).collect();
+    leaving.sort_by_key(|voter| (*voter == leader, !is_lost(*voter)));
+    let new = wanted.voters.iter().copied().find(|voter| !current.contains(*voter));
+    let to_spare = wanted.voters.len() < current.voters.len();
     let mut voters = current.voters.clone();
-    if let Some(gone) = leaving.first().filter(|gone| **gone != leader) {
-        voters.retain(|voter| voter != gone);
-    } else if let Some(new) = wanted.voters.iter().find(|voter| !voters.contains(voter)) {
-        voters.push(*new);
-        voters.sort_unstable();
-    } else {
-        let gone = leaving.first()?;
-        voters.retain(|voter| voter != gone);
+    match (leaving.first(), new) {
+        (Some(gone), Some(new)) if !to_spare && !is_lost(*gone) => voters.push(new),
+        (Some(gone), _) => voters.retain(|voter| voter != gone),
+        (None, Some(new)) => voters.push(new),
+        (None, None) => return None,
     }
+    voters.sort_unstable();
     (!voters.is_empty()).then_some(Configuration { voters })
 }
 
@@ -245,25 +255,46 @@ mod tests {
         Configuration { voters: ids.iter().map(|id| ReplicaId(*id)).collect() }
     }
 
-    /// Goal: each step is one voter, and the steps end at what is wanted.
-    #[test]
-    fn voters_change_one_at_a_time_and_the_dead_leave_first() {
-        let wanted = voters(&[1, 3, 9]);
-        let leader = ReplicaId(1);
-        let first = next_voters(&voters(&[1, 2, 3]), &wanted, leader);
-        assert_eq!(first, Some(voters(&[1, 3])));
-        let second = next_voters(&voters(&[1, 3]), &wanted, leader);
-        assert_eq!(second, Some(voters(&[1, 3, 9])));
-        assert_eq!(next_voters(&wanted, &wanted, leader), None);
+    /// The steps from one to the other, while this replica leads.
+    fn steps(from: &[u64], to: &[u64], leader: u64, lost: &[u64]) -> Vec<Vec<u64>> {
+        let (mut current, wanted) = (voters(from), voters(to));
+        let mut steps = Vec::new();
+        let is_lost = |voter: ReplicaId| lost.contains(&voter.0);
+        while let Some(next) = next_voters(&current, &wanted, ReplicaId(leader), is_lost) {
+            let (before, after) = (current.voters.len(), next.voters.len());
+            assert_eq!(before.abs_diff(after), 1, "one voter at a time");
+            steps.push(next.voters.iter().map(|voter| voter.0).collect());
+            current = next;
+            assert!(steps.len() < 20, "it never ends: {steps:?}");
+        }
+        assert_eq!(current, wanted);
+        steps
     }
 
     #[test]
-    fn a_leader_that_must_go_goes_last() {
-        let wanted = voters(&[2, 3, 4]);
-        let leader = ReplicaId(1);
-        let first = next_voters(&voters(&[1, 2, 3]), &wanted, leader);
-        assert_eq!(first, Some(voters(&[1, 2, 3, 4])));
-        let second = next_voters(&voters(&[1, 2, 3, 4]), &wanted, leader);
-        assert_eq!(second, Some(wanted));
+    fn a_voter_that_is_lost_leaves_before_its_next_life_arrives() {
+        let expected = vec![vec![1, 3], vec![1, 3, 9]];
+        assert_eq!(steps(&[1, 2, 3], &[1, 3, 9], 1, &[2]), expected);
+    }
+
+    #[test]
+    fn a_newcomer_arrives_before_the_voter_leaves_whose_place_it_takes() {
+        let expected = vec![vec![1, 2, 3, 4], vec![1, 3, 4]];
+        assert_eq!(steps(&[1, 2, 3], &[1, 3, 4], 1, &[]), expected);
+    }
+
+    #[test]
+    fn a_leader_that_must_go_goes_last_and_there_are_never_too_few() {
+        let steps = steps(&[1, 2, 3], &[4, 5, 6], 2, &[]);
+        assert_eq!(steps.last(), Some(&vec![4, 5, 6]));
+        assert!(steps.iter().all(|step| (3..=4).contains(&step.len())), "{steps:?}");
+        let with_leader = steps.iter().filter(|step| step.contains(&2)).count();
+        assert_eq!(with_leader, steps.len() - 1, "{steps:?}");
+    }
+
+    #[test]
+    fn a_group_grows_and_shrinks() {
+        assert_eq!(steps(&[1], &[1, 2, 3], 1, &[]), vec![vec![1, 2], vec![1, 2, 3]]);
+        assert_eq!(steps(&[1, 2, 3], &[3], 2, &[]), vec![vec![2, 3], vec![3]]);
     }
 }

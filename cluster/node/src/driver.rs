@@ -23,6 +23,7 @@ use crate::machine::Outcome;
 use crate::metrics::count;
 use crate::node::Node;
 use crate::observe::{Fact, digest, observe, observed};
+use crate::reply;
 use crate::state::State;
 
 /// A batch of records on its way to the disk.
@@ -86,7 +87,7 @@ impl Node {
             Effect::Refused(_, refusal) => {
                 let (leader, busy) = match refusal {
                     Refusal::NotLeader { leader } => (leader, false),
-                    Refusal::Busy | Refusal::BadConfiguration => (None, true),
+                    Refusal::Busy | Refusal::BadConfiguration | Refusal::CatchingUp => (None, true),
                 };
                 group.proposed = Some(Proposed::Refused { leader, busy });
             }
@@ -187,7 +188,7 @@ impl Node {
             let payload = entry::encode(&entry.payload);
             if let Payload::Configuration(voters) = &entry.payload {
                 let voters = voters.clone();
-                observe(self.replica, group.number, || Fact::Voters(voters));
+                observe(self.replica, group.number, || Fact::Voters { slot, voters });
             }
             let home = group.locations.remove(&slot).expect("appended before it was chosen here");
             let outcome = group.machine.apply(slot, &payload, home, &mut self.store.borrow_mut());
@@ -197,9 +198,12 @@ impl Node {
             });
             let state = group.machine.digest;
             observe(self.replica, group.number, || Fact::Applied { slot, state });
-            if let Outcome::Placement(command) = &outcome {
-                self.placement_decided(command);
-            }
+            let outcome = match outcome {
+                Outcome::Placement(command) => {
+                    Outcome::Applied(reply::encode(&self.placement_decided(&command)))
+                }
+                outcome => outcome,
+            };
             settle_overlay(group, slot, &payload);
             settle_waiter(group, slot, &payload, outcome);
         }

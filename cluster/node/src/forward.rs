@@ -97,7 +97,9 @@ impl Node {
             None
         };
         let request = from_wire(forward).filter(|request| {
-            request.group != PLACEMENT_GROUP && (request.group as usize) < self.groups.len()
+            let of_the_map = matches!(request.task, Task::Place(_));
+            let fits = of_the_map == (request.group == PLACEMENT_GROUP);
+            fits && (request.group as usize) < self.groups.len()
         });
         let (Some(request), None) = (request, &early) else {
             let strange = || ForwardOutcome::Failed("ERR a request for no shard".to_string());
@@ -178,6 +180,9 @@ fn to_wire(id: u64, request: &Request, map_epoch: u64) -> Forward {
         }
         Task::Versions(keys) => forward.versions_of.clone_from(keys),
         Task::OpenSession { nonce } => forward.open_session = Some(*nonce),
+        Task::Place(command) => forward.placement = Some(command.clone()),
+        Task::Transfer(to) => forward.transfer = Some(to.map_or(0, |to| to.0)),
+        Task::Describe => forward.describe = true,
     }
     forward
 }
@@ -196,6 +201,12 @@ fn from_wire(forward: Forward) -> Option<Request> {
         .collect();
     let task = if let Some(nonce) = forward.open_session {
         Task::OpenSession { nonce }
+    } else if let Some(command) = forward.placement {
+        Task::Place(command)
+    } else if let Some(to) = forward.transfer {
+        Task::Transfer(Some(ReplicaId(to)).filter(|to| *to != ReplicaId(0)))
+    } else if forward.describe {
+        Task::Describe
     } else if !forward.versions_of.is_empty() {
         Task::Versions(forward.versions_of)
     } else if forward.transaction {

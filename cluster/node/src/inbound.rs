@@ -26,7 +26,9 @@ use crate::state::State;
 const HELLO_TIMEOUT: Duration = Duration::from_secs(2);
 /// The most connections from peers at a time; more than this is not a cluster of ours.
 const CONNECTION_COUNT_MAX: usize = 256;
+/// New memory for reads, in bytes, and the room that a read has at least.
 const READ_BYTES: usize = 64 * 1024;
+const READ_BYTES_MIN: usize = 8 * 1024;
 
 /// Where peers knock.
 pub(crate) struct Door {
@@ -151,7 +153,11 @@ pub(crate) async fn next_frame(
         if let Some(frame) = peer::decode(buffer).map_err(|error| error.to_string())? {
             return Ok(Some(frame));
         }
-        buffer.reserve(READ_BYTES);
+        // What was read keeps its memory until the last frame of it is done with; new memory for each
+        // read would be a waste.
+        if buffer.capacity() - buffer.len() < READ_BYTES_MIN {
+            buffer.reserve(READ_BYTES);
+        }
         if reader.read(buffer).await.map_err(|error| error.to_string())? == 0 {
             return Ok(None);
         }

@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 use crate::bugs::{Bug, planted};
 use crate::command::{self, Access, Outcome as Evaluation};
 use crate::driver::now;
-use crate::entry::{self, CONDITION_COUNT_MAX, SessionStamp, WriteContext};
+use crate::entry::{CONDITION_COUNT_MAX, SessionStamp, WriteContext};
 use crate::group::{Fate, Group, Proposed, ReadOutcome, Waiter};
 use crate::machine::{Outcome, PendingWrite};
 use crate::metrics::count;
@@ -151,9 +151,8 @@ impl Node {
         if !group.is_leader() {
             return Attempt::NotHere(NotHere::Leader(group.leader()));
         }
-        if let Task::OpenSession { nonce } = request.task {
-            let payload = entry::open_session(self.time_ms(group), nonce);
-            return self.propose(group, payload, &[]);
+        if let Some(attempt) = self.attempt_order(group, &request.task) {
+            return attempt;
         }
         if let Some(stamp) = request.stamp {
             match group.machine.sessions.look(stamp) {
@@ -267,7 +266,9 @@ impl Node {
                     Reply::Array(replies)
                 }
             }
-            Task::OpenSession { .. } => unreachable!("answered before anything is evaluated"),
+            Task::OpenSession { .. } | Task::Place(_) | Task::Transfer(_) | Task::Describe => {
+                unreachable!("answered before anything is evaluated")
+            }
         };
         let speculative = view.was_speculative();
         Ok(Evaluated { reply, writes, conditions, speculative })

@@ -23,6 +23,7 @@ mod map;
 mod metrics;
 pub mod node;
 pub mod observe;
+mod operate;
 mod order;
 mod origin;
 mod outbox;

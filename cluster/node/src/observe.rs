@@ -58,7 +58,14 @@ pub enum Fact {
         /// In which ballot.
         ballot: Ballot,
     },
-    /// The replica forgot and started over: recovery, or an installed snapshot.
+    /// A snapshot took the place of everything the replica had, and counts as durable.
+    Installed {
+        /// Everything up to here is in its store.
+        applied: Slot,
+        /// The state digest there.
+        state: u64,
+    },
+    /// The replica forgot and started over from its disk.
     Restarted {
         /// Everything up to here is in its store.
         applied: Slot,
@@ -69,8 +76,13 @@ pub enum Fact {
     },
     /// What recovery found accepted above what is applied: slots, ballots, digests of the payloads.
     Recovered(Vec<(Slot, Ballot, u64)>),
-    /// These voters are in force here.
-    Voters(Configuration),
+    /// These voters are in force here from this slot on, or, after a snapshot, as of this slot.
+    Voters {
+        /// The slot.
+        slot: Slot,
+        /// The voters.
+        voters: Configuration,
+    },
     /// The replica remembers durably that it has met this life of another member: from now on, what
     /// that life says counts.
     Met(ReplicaId),

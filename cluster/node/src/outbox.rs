@@ -1,8 +1,8 @@
 //! What waits to be sent to one peer: bounded, and folded where two messages say as much as one.
 //!
 //! ```text
-//! messages   of the consensus groups, in the order of each group   ─► one frame a wake-up
-//! frames     everything else, encoded already                      ─► behind it
+//! frames     everything but consensus, encoded already
+//! messages   of the consensus groups, in the order of each group: one frame a wake-up, or a few
 //! ```
 //!
 //! The two keep no order between them, and need none: consensus tolerates messages that overtake each
@@ -17,6 +17,8 @@ use evenkeel_wire::peer::{self, Message as Frame, PeerError};
 
 /// The most bytes of messages kept for a peer that does not take them.
 pub(crate) const OUTBOX_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// A buffer for frames that grew larger is given back.
+const KEPT_BYTES_MAX: usize = 1024 * 1024;
 /// An `Accept` grows by folding until it holds this much.
 const FOLDED_BYTES_MAX: usize = 1024 * 1024;
 
@@ -78,11 +80,16 @@ impl Outbox {
         Ok(fits)
     }
 
-    /// Empties the box.
-    pub(crate) fn take(&mut self) -> (Vec<Outgoing>, BytesMut) {
+    /// Empties the box: appends the frames to `frames`, and returns the consensus messages.
+    pub(crate) fn take(&mut self, frames: &mut BytesMut) -> Vec<Outgoing> {
         self.bytes = 0;
         self.last.clear();
-        (std::mem::take(&mut self.messages), self.frames.split())
+        frames.extend_from_slice(&self.frames);
+        self.frames.clear();
+        if KEPT_BYTES_MAX < self.frames.capacity() {
+            self.frames = BytesMut::new();
+        }
+        std::mem::take(&mut self.messages)
     }
 }
 
@@ -164,8 +171,7 @@ mod tests {
         let Message::Accept { ballot, payloads, .. } = accept(0, 3) else { unreachable!() };
         let folded = Message::Accept { ballot, after: Slot(0), payloads, commit: Slot(1) };
         let messages: Vec<(u32, Message)> = outbox
-            .take()
-            .0
+            .take(&mut BytesMut::new())
             .into_iter()
             .map(|outgoing| (outgoing.group, outgoing.message))
             .collect();
@@ -182,11 +188,14 @@ mod tests {
         outbox.consensus(1, to, heartbeat.clone());
         outbox.consensus(1, to, accept(1, 1));
         outbox.consensus(1, ReplicaId(3), accept(2, 1)); // Another life of the peer.
-        let messages: Vec<Message> =
-            outbox.take().0.into_iter().map(|outgoing| outgoing.message).collect();
+        let messages: Vec<Message> = outbox
+            .take(&mut BytesMut::new())
+            .into_iter()
+            .map(|outgoing| outgoing.message)
+            .collect();
         assert_eq!(messages, [accept(0, 1), heartbeat, accept(1, 1), accept(2, 1)]);
         outbox.consensus(1, to, accept(1, 1)); // What was taken is gone.
-        assert_eq!(outbox.take().0.len(), 1);
+        assert_eq!(outbox.take(&mut BytesMut::new()).len(), 1);
     }
 
     #[test]
@@ -199,9 +208,10 @@ mod tests {
         assert_eq!(outbox.dropped, 64 - sent as u64);
         assert!(outbox.bytes <= OUTBOX_BYTES_MAX);
         outbox.consensus(1, ReplicaId(2), accept(0, 1));
-        let (messages, frames) = outbox.take();
+        let mut frames = BytesMut::new();
+        let messages = outbox.take(&mut frames);
         assert_eq!(messages.len(), 1, "small ones still fit");
-        assert!(frames.len() <= OUTBOX_BYTES_MAX);
+        assert!(15 << 20 < frames.len() && frames.len() <= OUTBOX_BYTES_MAX);
         assert_eq!(outbox.frame(&frame), Ok(true), "what was taken makes room");
     }
 }

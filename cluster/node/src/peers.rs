@@ -200,7 +200,7 @@ async fn write_link(peers: &Peers, link: &Link, writer: &mut TcpWriter) -> std::
 
 /// Encodes what waits in the outbox.
 fn fill(peers: &Peers, link: &Link, bytes: &mut BytesMut) {
-    let (messages, frames) = link.outbox.borrow_mut().take();
+    let messages = link.outbox.borrow_mut().take(bytes);
     let mut batch = Vec::with_capacity(messages.len());
     let mut batch_bytes = 0;
     for Outgoing { group, to, message, size } in messages {
@@ -217,7 +217,6 @@ fn fill(peers: &Peers, link: &Link, bytes: &mut BytesMut) {
         });
     }
     close_batch(peers, &mut batch, bytes);
-    bytes.unsplit(frames);
 }
 
 fn close_batch(peers: &Peers, batch: &mut Vec<Envelope>, bytes: &mut BytesMut) {

@@ -166,7 +166,7 @@ impl<'a> Recovery<'a> {
             if let Outcome::Placement(command) = outcome
                 && let Some(map) = &mut self.map
             {
-                crate::map::apply(map, &command);
+                let _refused_alike_everywhere = crate::map::apply(map, &command);
             }
             if let Some(Payload::Configuration(voters)) = entry::decode(payload) {
                 group.configurations.insert(slot, voters);

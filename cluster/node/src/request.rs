@@ -26,6 +26,12 @@ pub(crate) enum Task {
     Versions(Vec<Bytes>),
     /// Open a session; the reply is its id.
     OpenSession { nonce: u64 },
+    /// Decide a change of the placement map; the reply is the map's new epoch. Group 0 only.
+    Place(Bytes),
+    /// Hand leadership over, to this replica or to the best one; the reply is `OK` at once.
+    Transfer(Option<ReplicaId>),
+    /// Who votes and how far everybody is; see `operate::Described`.
+    Describe,
 }
 
 /// Why a request was not answered here.

@@ -511,7 +511,9 @@ impl Node {
                 slot?
             }
             Task::Versions(keys) => slots::slot(keys.first()?),
-            Task::OpenSession { .. } => return None,
+            Task::OpenSession { .. } | Task::Place(_) | Task::Transfer(_) | Task::Describe => {
+                return None; // The node that was asked sees to it.
+            }
         };
         let address = self.client_address(leader)?;
         Some(Reply::error(format!("MOVED {slot} {address}")))
@@ -530,7 +532,11 @@ impl Request {
                 evenkeel_wire::command::parse(&arguments).is_ok_and(|command| is_write(&command))
             }
             Task::Transaction { .. } => true,
-            Task::Versions(_) | Task::OpenSession { .. } => false,
+            Task::Versions(_)
+            | Task::OpenSession { .. }
+            | Task::Place(_)
+            | Task::Transfer(_)
+            | Task::Describe => false,
         }
     }
 }

@@ -258,6 +258,10 @@ impl Node {
             None => None,
         };
         let configuration = codec::voters_from(begin.configuration?)?;
+        let configuration = match planted(Bug::SnapshotWithoutVoters) {
+            true => self.groups[number as usize].borrow().core.status().configuration,
+            false => configuration,
+        };
         let mark = SnapshotMark { slot: Slot(begin.slot), configuration: configuration.clone() };
         if machine.applied != mark.slot {
             return None;
@@ -293,11 +297,9 @@ impl Node {
         group.locations = group.locations.split_off(&Slot(mark.slot.0 + 1));
         let (applied, digest) = (machine.applied, machine.digest);
         group.machine = machine;
-        observe(self.replica, number, || Fact::Restarted {
-            applied,
-            state: digest,
-            promised: group.core.status().promised,
-        });
+        observe(self.replica, number, || Fact::Installed { applied, state: digest });
+        let (slot, voters) = (mark.slot, mark.configuration.clone());
+        observe(self.replica, number, || Fact::Voters { slot, voters });
         count(&self.metrics.snapshots_installed);
         self.step_group(&mut group, Input::SnapshotInstalled(mark));
         drop(group);

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use evenkeel_core::consensus::{Consensus, ReplicaId};
+use evenkeel_core::consensus::{Configuration, Consensus, ReplicaId};
 use evenkeel_engine::store::Store;
 use evenkeel_runtime as runtime;
 
@@ -11,7 +11,7 @@ use crate::api::{
     KEYSPACE_NAMES, KeyspaceStatus, NodeStatus, Topology, TopologyMember, TopologyShard,
 };
 use crate::config::ClusterMode;
-use crate::genesis::founder_id;
+use crate::genesis::{founder_id, placement_voters};
 use crate::node::Node;
 
 impl Node {
@@ -44,6 +44,13 @@ impl Node {
             members,
             redirect: self.config.mode == ClusterMode::Redirect,
         }
+    }
+
+    /// The map's epoch, and who should vote on each group: the placement group first, then the shards.
+    pub fn placement(&self) -> (u64, Vec<Configuration>) {
+        let map = self.map.borrow();
+        let shards = map.shards().iter().map(|shard| shard.voters.clone());
+        (map.epoch(), std::iter::once(placement_voters(&map)).chain(shards).collect())
     }
 
     /// Changes whenever `topology` would.
@@ -139,7 +146,12 @@ impl Node {
     /// Some voter of a group that may know its leader; another one each time.
     pub(crate) fn somebody_of(self: &Rc<Node>, number: u32, tries: usize) -> Option<ReplicaId> {
         let map = self.map.borrow();
-        let voters = &map.shards().get(number as usize - 1)?.voters.voters;
+        let everybody = placement_voters(&map);
+        let shard = (number as usize).checked_sub(1).map(|shard| map.shards().get(shard));
+        let voters = match shard {
+            Some(shard) => &shard?.voters.voters,
+            None => &everybody.voters,
+        };
         let mut others: Vec<ReplicaId> =
             voters.iter().filter(|voter| !self.is_self(**voter)).copied().collect();
         let silent = |voter: &ReplicaId| {

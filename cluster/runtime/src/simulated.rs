@@ -19,7 +19,7 @@ pub use self::nodes::{
     Failure, Kill, create_node, failures, incarnation, is_running, kill, name, next_failure, pause,
     restart, resume, set_address, supervisor, terminate, this_node,
 };
-pub use self::run::{Run, run, seed};
+pub use self::run::{Run, run, run_keeping, seed};
 pub use self::timers::{now_ns, schedule, sleep_true};
 
 pub mod clocks;

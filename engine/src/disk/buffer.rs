@@ -22,6 +22,19 @@ impl Buffer {
         assert!(start <= BLOCK_SIZE, "a byte pointer can always be aligned");
         Buffer { bytes, start, size }
     }
+
+    /// The same memory as a buffer of `size` bytes, whatever they are; `None` if it is too small.
+    pub(crate) fn resized(mut self, size: usize) -> Option<Buffer> {
+        assert!(size > 0, "a buffer holds something");
+        assert!(size.is_multiple_of(BLOCK_SIZE), "buffers are whole blocks");
+        self.size = size;
+        (size <= self.capacity()).then_some(self)
+    }
+
+    /// How large it can become, in bytes.
+    pub(crate) fn capacity(&self) -> usize {
+        self.bytes.len() - BLOCK_SIZE
+    }
 }
 
 impl Deref for Buffer {

@@ -112,8 +112,8 @@ pub(crate) fn chunk_size(payload_size: usize) -> usize {
     (CHUNK_HEADER_SIZE + payload_size).next_multiple_of(BLOCK_SIZE)
 }
 
-/// The chunk as it is written, and its header's checksum.
-pub(crate) fn encode(header: &Header, payload: &[u8]) -> (Buffer, u32) {
+/// The chunk as it is written, and its header's checksum. `buffer` has its size, and any content.
+pub(crate) fn encode(header: &Header, payload: &[u8], mut buffer: Buffer) -> (Buffer, u32) {
     assert!(!payload.is_empty(), "a chunk has records");
     assert!(payload.len() == header.payload_size as usize, "the header describes the payload");
     assert!(header.chunk_size() <= CHUNK_SIZE_MAX, "a chunk has a bound");
@@ -125,7 +125,9 @@ pub(crate) fn encode(header: &Header, payload: &[u8]) -> (Buffer, u32) {
     );
     let flags =
         if header.recycled { FLAG_RECYCLED } else { 0 } | if header.aside { FLAG_ASIDE } else { 0 };
-    let mut buffer = Buffer::zeroed(header.chunk_size());
+    assert!(buffer.len() == header.chunk_size(), "the buffer was made for this chunk");
+    buffer[..CHUNK_HEADER_SIZE].fill(0);
+    buffer[CHUNK_HEADER_SIZE + payload.len()..].fill(0);
     put(&mut buffer, 4, &MAGIC);
     put(&mut buffer, 8, &FORMAT.to_le_bytes());
     put(&mut buffer, 10, &flags.to_le_bytes());

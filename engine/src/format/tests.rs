@@ -4,6 +4,7 @@ use super::chunk::{self, Extent, Header};
 use super::superblock::{self, Start, Superblock, SuperblockError, Tail};
 use super::{Place, record, varint};
 use crate::Identity;
+use crate::disk::{BLOCK_SIZE, Buffer};
 use crate::limits::CHUNK_HEADER_SIZE;
 use crate::record::{Record, RecordKind};
 
@@ -44,7 +45,8 @@ fn a_record_is_the_bytes_of_the_table() {
 
 #[test]
 fn a_chunk_is_the_bytes_of_the_table() {
-    let (bytes, checksum) = chunk::encode(&header(b"records"), b"records");
+    let (bytes, checksum) =
+        chunk::encode(&header(b"records"), b"records", Buffer::zeroed(BLOCK_SIZE));
     let mut expected = b"EKCH\x02\x00\x01\x00\x07\x00\x00\x00".to_vec();
     expected.extend_from_slice(&crc32fast::hash(b"records").to_le_bytes());
     expected.extend_from_slice(&[1, 2, 3, 4, 3, 0, 0, 0, 0, 16, 0, 0]);
@@ -110,11 +112,25 @@ fn a_record_is_itself_only_where_it_was_written() {
     }
 }
 
+/// Goal: nothing of what a buffer held before gets to the disk. Method: the same chunk in a new buffer and
+/// in a used, larger one.
+#[test]
+fn a_chunk_in_a_used_buffer_is_the_same_bytes() {
+    let (fresh, sum) = chunk::encode(&header(b"records"), b"records", Buffer::zeroed(BLOCK_SIZE));
+    let mut used = Buffer::zeroed(3 * BLOCK_SIZE);
+    used.fill(0xff);
+    let used = used.resized(BLOCK_SIZE).unwrap();
+    let (again, sum_again) = chunk::encode(&header(b"records"), b"records", used);
+    assert_eq!(sum, sum_again);
+    assert!(*fresh == *again);
+    assert!(again.resized(4 * BLOCK_SIZE).is_none(), "it cannot grow");
+}
+
 #[test]
 fn every_flipped_bit_of_a_frame_is_noticed() {
     let mut payload = Vec::new();
     record::encode(&sample(), 0, PLACE, &mut payload);
-    let (chunk, _) = chunk::encode(&header(&payload), &payload);
+    let (chunk, _) = chunk::encode(&header(&payload), &payload, Buffer::zeroed(BLOCK_SIZE));
     let mut bytes = chunk.to_vec();
     assert!(matches!(chunk::examine(&bytes, 3, 4096), Extent::Chunk { .. }));
     for bit in 0..(CHUNK_HEADER_SIZE + payload.len()) * 8 {

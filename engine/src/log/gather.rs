@@ -8,9 +8,12 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use crate::Location;
-use crate::disk::{Area, Operation};
+use crate::disk::{Area, Buffer, Operation};
 use crate::format::{Place, chunk, record};
-use crate::limits::{ASIDE_GROUP_SIZE_MAX, CHUNK_HEADER_SIZE, GROUP_SIZE_MAX};
+use crate::limits::{
+    ASIDE_GROUP_SIZE_MAX, CHUNK_HEADER_SIZE, GROUP_SIZE_MAX, SPARE_COUNT_MAX, SPARE_SIZE_MAX,
+    SPARE_SIZE_MIN,
+};
 use crate::record::Record;
 
 /// Who writes; goes into every header.
@@ -47,7 +50,7 @@ struct Filling {
 #[derive(Debug)]
 struct Written {
     place: Place,
-    payload: Bytes,
+    payload: Vec<u8>,
     last: u64,
 }
 
@@ -62,6 +65,7 @@ pub(super) struct Gather {
     pending: usize,
     /// The open chunk takes no more records.
     closed: bool,
+    spares: Spares,
 }
 
 impl Gather {
@@ -74,6 +78,7 @@ impl Gather {
             written: Vec::new(),
             pending: 0,
             closed: false,
+            spares: Spares::default(),
         }
     }
 
@@ -134,7 +139,8 @@ impl Gather {
             offset: u32::try_from(self.cursor.offset).expect("a segment has a bound"),
         };
         let first = self.cursor.sequence + 1;
-        self.filling.push_back(Filling { place, payload: Vec::new(), first });
+        let payload = self.spares.payload();
+        self.filling.push_back(Filling { place, payload, first });
     }
 
     /// Adds a record to the open chunk, which has room for it.
@@ -195,11 +201,12 @@ impl Gather {
                 previous_checksum: self.cursor.checksum,
                 payload_size: next.payload.len() as u32,
             };
-            let (buffer, checksum) = chunk::encode(&header, &next.payload);
+            let buffer = self.spares.buffer(header.chunk_size());
+            let (buffer, checksum) = chunk::encode(&header, &next.payload, buffer);
             self.cursor.checksum = checksum;
             let (area, offset) = (Area::Segment(next.place.segment), next.place.offset.into());
             writes.push(Operation::Write { area, offset, buffer });
-            self.written.push(Written { place: next.place, payload: next.payload.into(), last });
+            self.written.push(Written { place: next.place, payload: next.payload, last });
         }
     }
 
@@ -210,8 +217,15 @@ impl Gather {
 
     /// The group is durable: reads of it go to the disk from now on.
     pub(super) fn end_group(&mut self) {
-        let size: usize = self.written.drain(..).map(|chunk| chunk.payload.len()).sum();
-        self.pending -= size;
+        for chunk in self.written.drain(..) {
+            self.pending -= chunk.payload.len();
+            self.spares.keep_payload(chunk.payload);
+        }
+    }
+
+    /// A chunk's write has ended: its buffer can carry another.
+    pub(super) fn reuse(&mut self, buffer: Buffer) {
+        self.spares.keep_buffer(buffer);
     }
 
     /// The payload of a record that is still in here.
@@ -219,7 +233,7 @@ impl Gather {
         for chunk in &self.written {
             if let Some(start) = within(chunk.place, chunk.payload.len(), location) {
                 let payload = payload_at(&chunk.payload, start, chunk.place, location)?;
-                return Some(chunk.payload.slice_ref(payload));
+                return Some(Bytes::copy_from_slice(payload));
             }
         }
         for chunk in &self.filling {
@@ -229,6 +243,40 @@ impl Gather {
             }
         }
         None
+    }
+}
+
+/// Memory of chunks that are done with. Chunks come hundreds a second and are large: asking the allocator
+/// for each means pages that the kernel has to clear.
+#[derive(Debug, Default)]
+struct Spares {
+    payloads: Vec<Vec<u8>>,
+    buffers: Vec<Buffer>,
+}
+
+impl Spares {
+    /// Empty, with or without room.
+    fn payload(&mut self) -> Vec<u8> {
+        self.payloads.pop().unwrap_or_default()
+    }
+
+    /// A buffer of that size, with any content.
+    fn buffer(&mut self, size: usize) -> Buffer {
+        let spare = self.buffers.pop().and_then(|buffer| buffer.resized(size));
+        spare.or_else(|| Buffer::zeroed(size.max(SPARE_SIZE_MIN)).resized(size)).expect("it fits")
+    }
+
+    fn keep_payload(&mut self, mut payload: Vec<u8>) {
+        if self.payloads.len() < SPARE_COUNT_MAX && payload.capacity() <= SPARE_SIZE_MAX {
+            payload.clear();
+            self.payloads.push(payload);
+        }
+    }
+
+    fn keep_buffer(&mut self, buffer: Buffer) {
+        if self.buffers.len() < SPARE_COUNT_MAX && buffer.capacity() <= SPARE_SIZE_MAX {
+            self.buffers.push(buffer);
+        }
     }
 }
 

@@ -26,6 +26,7 @@ pub(crate) mod cluster;
 mod connect;
 mod extras;
 pub(crate) mod info;
+mod operate;
 pub(crate) mod transaction;
 
 /// How the door answers.
@@ -80,6 +81,7 @@ pub(crate) fn is_data(command: &Command<'_>) -> bool {
             | Command::Config(_)
             | Command::Info { .. }
             | Command::Cluster(_)
+            | Command::Evenkeel(_)
             | Command::Time
             | Command::Role
             | Command::LastSave
@@ -127,6 +129,7 @@ pub(crate) fn answer<S: Service>(scene: &mut Scene<'_, S>, command: &Command<'_>
             Outcome::Reply(cluster::text(scene.door.info(sections.iter())))
         }
         Command::Cluster(command) => cluster_command(scene, command),
+        Command::Evenkeel(command) => operate::answer(scene, command),
         Command::Time => Outcome::Reply(time(clock::wall_ms())),
         Command::Role => Outcome::Reply(role(scene.door.service.status().proposals)),
         Command::LastSave => Outcome::Reply(Reply::Integer((scene.door.started_ms / 1000) as i64)),

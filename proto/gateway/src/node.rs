@@ -4,14 +4,15 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use evenkeel_node::api::{
-    Execution, Hint, KEYSPACE_CACHE, KEYSPACE_DEFAULT, NodeStatus, Order, Topology, Watched,
+    Execution, Hint, KEYSPACE_CACHE, KEYSPACE_DEFAULT, NodeStatus, Operation, Order, Topology,
+    Watched,
 };
 use evenkeel_node::node::Node;
 use evenkeel_wire::arguments::Arguments;
 use evenkeel_wire::command::{Command, OwnedCommand};
 use evenkeel_wire::reply::{write_bulk, write_null};
 
-use crate::service::{PendingWatch, ReplyWriter, Service};
+use crate::service::{PendingOperation, PendingWatch, ReplyWriter, Service};
 
 /// `Reply::OK` in wire format.
 const OK: &[u8] = b"+OK\r\n";
@@ -82,6 +83,10 @@ impl Service for Node {
 
     fn watch(self: &Rc<Self>, keyspace: u8, keys: Vec<Bytes>, order: &Order) -> PendingWatch {
         Box::pin(Node::watch(Rc::clone(self), keyspace, keys, order.clone()))
+    }
+
+    fn operate(self: &Rc<Self>, operation: Operation) -> PendingOperation {
+        Box::pin(Node::operate(Rc::clone(self), operation))
     }
 
     fn keys_in_slot(&self, keyspace: u8, slot: u16, count_max: usize) -> Vec<Bytes> {

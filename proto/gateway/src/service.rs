@@ -11,13 +11,18 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
-use evenkeel_node::api::{Execution, Hint, NodeStatus, Order, Topology, Watched};
+use evenkeel_node::api::{
+    Execution, Hint, NodeStatus, Operated, Operation, Order, Topology, Watched,
+};
 use evenkeel_wire::arguments::Arguments;
 use evenkeel_wire::command::{Command, OwnedCommand};
 use evenkeel_wire::reply::{Protocol, Reply};
 
 /// What `WATCH` saw of each key, once it is known. The error is the reply.
 pub type PendingWatch = Pin<Box<dyn Future<Output = Result<Vec<Watched>, Reply>>>>;
+
+/// What comes of an operator's request, once it is known. The error is the reply's text.
+pub type PendingOperation = Pin<Box<dyn Future<Output = Result<Operated, String>>>>;
 
 /// Where a reply may be written without making a `Reply` first.
 #[derive(Debug)]
@@ -78,6 +83,9 @@ pub trait Service: 'static {
 
     /// Looks at keys for `WATCH`.
     fn watch(self: &Rc<Self>, keyspace: u8, keys: Vec<Bytes>, order: &Order) -> PendingWatch;
+
+    /// Does what an operator asks for.
+    fn operate(self: &Rc<Self>, operation: Operation) -> PendingOperation;
 
     /// The keys of one slot that this node holds, in a stable order, at most `count_max`.
     fn keys_in_slot(&self, keyspace: u8, slot: u16, count_max: usize) -> Vec<Bytes>;

@@ -12,7 +12,7 @@ mod parse;
 
 pub use administration::{
     AclCommand, ClientAttribute, ClientCommand, ClusterCommand, CommandQuestion, ConfigCommand,
-    KillFilter, LatencyCommand, ListFilter, ReplyMode, SlowLogCommand,
+    EvenkeelCommand, KillFilter, LatencyCommand, ListFilter, ReplyMode, SlowLogCommand,
 };
 pub use error::CommandError;
 pub use kept::OwnedCommand;
@@ -297,6 +297,8 @@ pub enum Command<'a> {
     },
     /// `CLUSTER`.
     Cluster(ClusterCommand<'a>),
+    /// `EVENKEEL`.
+    Evenkeel(EvenkeelCommand<'a>),
     /// `TIME`.
     Time,
     /// `ROLE`.

@@ -2,46 +2,86 @@
 
 use std::collections::BTreeSet;
 
-use super::{Found, Model, Operation, has_order};
+use super::Operation;
 
-/// What all attempts together may cost; a larger remainder is merely less small.
-const STEPS_MAX: u64 = 4_000_000;
+/// What the shrinking has to know of a history.
+pub(crate) trait Subject {
+    /// What is asked.
+    type Input: Clone;
+    /// What is answered.
+    type Output: Clone;
 
-/// First the shortest broken beginning, by halving (every beginning of a linearizable history is
-/// linearizable); then without each operation that is not needed.
-pub(super) fn shrink<M: Model>(
-    model: &M,
-    history: &[Operation<M::Input, M::Output>],
-) -> Vec<Operation<M::Input, M::Output>> {
-    let mut steps = STEPS_MAX;
-    let mut small = shortest_beginning(model, history, &mut steps);
-    let unexplained = unexplained(model, &small);
-    let mut index = 0;
-    while index < small.len() {
-        let candidate: Vec<_> = [&small[..index], &small[index + 1..]].concat();
-        let is_fair = is_removable(model, &small[index], &candidate, &unexplained);
-        if is_fair && has_order(model, &candidate, &mut steps) == Found::Nothing {
-            small = candidate;
-            // An earlier one may have been needed for this one only.
-            index = 0;
-        } else {
-            index += 1;
-        }
-    }
-    small
+    /// Whether certainly no order explains these operations.
+    fn is_broken(&mut self, history: &[Operation<Self::Input, Self::Output>]) -> bool;
+
+    /// Whether a history without this operation could be a real one, if nothing else shows it: it is
+    /// a read, a blind write, or of unknown outcome.
+    fn is_removable(&self, operation: &Operation<Self::Input, Self::Output>) -> bool;
+
+    /// Names of what the operation brings into the world and of what its answer shows of it. They
+    /// keep the shrinking honest: the write of a value that something still shows stays.
+    fn names(&self, operation: &Operation<Self::Input, Self::Output>) -> Names;
 }
 
-fn shortest_beginning<M: Model>(
-    model: &M,
-    history: &[Operation<M::Input, M::Output>],
-    steps: &mut u64,
-) -> Vec<Operation<M::Input, M::Output>> {
+/// See `Subject::names`.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Names {
+    /// Brought by the operation, if it takes effect.
+    pub(crate) provided: Vec<String>,
+    /// Shown by its answer.
+    pub(crate) shown: Vec<String>,
+}
+
+type History<S> = Vec<Operation<<S as Subject>::Input, <S as Subject>::Output>>;
+
+/// First the shortest broken beginning, by halving (every beginning of a linearizable history is
+/// linearizable); then without ever smaller pieces that are not needed, until none can be spared.
+pub(crate) fn shrink<S: Subject>(
+    subject: &mut S,
+    history: &[Operation<S::Input, S::Output>],
+) -> History<S> {
+    let mut small = shortest_beginning(subject, history);
+    let unexplained = unexplained(subject, &small);
+    let mut size = (small.len() / 2).max(1);
+    loop {
+        let is_smaller = remove_pieces(subject, &mut small, size, &unexplained);
+        if size == 1 && !is_smaller {
+            return small;
+        }
+        size = (size / 2).max(1);
+    }
+}
+
+/// Tries to spare each piece of so many operations; whether any could be.
+fn remove_pieces<S: Subject>(
+    subject: &mut S,
+    small: &mut History<S>,
+    size: usize,
+    unexplained_before: &BTreeSet<String>,
+) -> bool {
+    let before = small.len();
+    // From the end: what is late explains nothing that is early.
+    let mut end = small.len();
+    while end > 0 {
+        let begin = end.saturating_sub(size);
+        let candidate: Vec<_> = [&small[..begin], &small[end..]].concat();
+        let is_fair = small[begin..end].iter().all(|operation| subject.is_removable(operation))
+            && unexplained(subject, &candidate).is_subset(unexplained_before);
+        if is_fair && subject.is_broken(&candidate) {
+            *small = candidate;
+        }
+        end = begin;
+    }
+    small.len() < before
+}
+
+fn shortest_beginning<S: Subject>(
+    subject: &mut S,
+    history: &[Operation<S::Input, S::Output>],
+) -> History<S> {
     let mut returns: Vec<u64> = history.iter().filter_map(|operation| operation.returned).collect();
     returns.sort_unstable();
-    let is_broken = |end: &u64, steps: &mut u64| {
-        has_order(model, &until(history, *end), steps) == Found::Nothing
-    };
-    let first_broken = returns.partition_point(|end| !is_broken(end, steps));
+    let first_broken = returns.partition_point(|end| !subject.is_broken(&until(history, *end)));
     let end = returns.get(first_broken).copied().unwrap_or(u64::MAX);
     until(history, end)
 }
@@ -60,31 +100,15 @@ fn until<I: Clone, O: Clone>(history: &[Operation<I, O>], end: u64) -> Vec<Opera
         .collect()
 }
 
-/// Reads always; blind writes, and writes without a known outcome, while nothing left shows them.
-fn is_removable<M: Model>(
-    model: &M,
-    operation: &Operation<M::Input, M::Output>,
-    rest: &[Operation<M::Input, M::Output>],
-    unexplained_before: &BTreeSet<String>,
-) -> bool {
-    let output = operation.output.as_ref();
-    if model.is_read(&operation.input, output) {
-        return true;
-    }
-    let footprint = model.footprint(&operation.input);
-    (footprint.touched == footprint.overwritten || output.is_none())
-        && unexplained(model, rest).is_subset(unexplained_before)
-}
-
 /// What answers show and no operation provides.
-fn unexplained<M: Model>(
-    model: &M,
-    history: &[Operation<M::Input, M::Output>],
+fn unexplained<S: Subject>(
+    subject: &S,
+    history: &[Operation<S::Input, S::Output>],
 ) -> BTreeSet<String> {
     let mut provided = BTreeSet::new();
     let mut shown = BTreeSet::new();
     for operation in history {
-        let names = model.names(&operation.input, operation.output.as_ref());
+        let names = subject.names(operation);
         provided.extend(names.provided);
         shown.extend(names.shown);
     }

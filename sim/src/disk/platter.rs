@@ -62,7 +62,8 @@ pub enum Change {
 pub struct ChangeId(u64);
 
 /// How unkind a power cut is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Tearing {
     /// What was not flushed is lost, whole.
     LoseAll,
@@ -92,7 +93,8 @@ pub struct Cut {
 }
 
 /// How a block goes bad.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Rot {
     /// One bit is turned over.
     Flip,

@@ -8,7 +8,8 @@ fn ballot(round: u64, replica: u64) -> Ballot {
 }
 
 fn voters() -> Fact {
-    Fact::Voters(Configuration { voters: (1..=3).map(ReplicaId).collect() })
+    let voters = Configuration { voters: (1..=3).map(ReplicaId).collect() };
+    Fact::Voters { slot: Slot(0), voters }
 }
 
 fn leads(round: u64, replica: u64) -> Fact {

@@ -35,6 +35,9 @@ pub(super) enum Family {
     DiskStalls,
     DiskErrors,
     Rots,
+    Transfers,
+    Moves,
+    Drains,
 }
 
 const SWARM: &[Family] = &[
@@ -56,6 +59,7 @@ const SWARM: &[Family] = &[
     Family::Series(Series::DeafHandOver),
     Family::Series(Series::StaleVouch),
     Family::Series(Series::Laggard),
+    Family::Series(Series::SnapshotCut),
     Family::Wipes,
     Family::Halves,
     Family::OneWay,
@@ -71,6 +75,11 @@ const SWARM: &[Family] = &[
     Family::DiskStalls,
     Family::DiskErrors,
     Family::Rots,
+    Family::Transfers,
+    Family::Moves,
+    Family::Drains,
+    Family::Series(Series::VotersOnTheMove),
+    Family::Series(Series::LearnerTrap),
 ];
 
 /// Which families this seed gets. In the swarm each of them is in or out, so that none hides another;
@@ -122,7 +131,14 @@ fn is_survivable(plan: &Plan, family: Family) -> bool {
             | Family::Pairs
             | Family::LeaderIsolation
             | Family::Series(_)
+            | Family::Transfers
+            | Family::Drains
     );
+    let of_voters = |series: &Series| family == Family::Series(*series);
+    let needs_a_spare = family == Family::Moves || Series::OF_VOTERS.iter().any(of_voters);
+    if needs_a_spare && plan.node_count < 4 {
+        return false;
+    }
     plan.node_count > 1 || !(needs_copies || needs_peers)
 }
 
@@ -206,8 +222,22 @@ fn draw(plan: &Plan, family: Family, random: &mut Random) -> Fault {
             Fault::Reset { left: node, right }
         }
         Family::Series(series) => draw_series(plan, series, random),
+        Family::Transfers => {
+            Fault::TransferLeader { to: if random.coin() { Some(node) } else { None } }
+        }
+        Family::Moves => Fault::MoveShard { voters: three_of(plan.node_count, random) },
+        Family::Drains => Fault::Drain { node, lasts },
         other => draw_local(plan, other, node, lasts, random),
     }
+}
+
+/// Never fewer: two voters, one of them the victim with a new disk, could not go on.
+fn three_of(node_count: usize, random: &mut Random) -> Vec<NodeIndex> {
+    let mut order: Vec<NodeIndex> = (0..node_count).collect();
+    random.shuffle(&mut order);
+    order.truncate(3);
+    order.sort_unstable();
+    order
 }
 
 /// In times that suit the heartbeat.

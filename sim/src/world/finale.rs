@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use evenkeel_core::consensus::Configuration;
 use evenkeel_runtime as runtime;
 use evenkeel_runtime::simulated;
 
@@ -36,7 +37,7 @@ pub(super) async fn finish(world: &Rc<World>) {
     world.note("the cluster serves");
     world.asks.set(false);
     if !is_done_within(CONVERGES_WITHIN, converge(world)).await {
-        let lag = world.invariants.borrow().converged().err().unwrap_or_default();
+        let lag = lag(world).err().unwrap_or_default();
         let claim =
             format!("the healed cluster does not converge within {CONVERGES_WITHIN:?}: {lag}");
         world.fail("convergence", claim, Vec::new());
@@ -85,7 +86,7 @@ async fn visit(node: usize, number: u32) {
     let mut workload = Workload::new(random, number, 0);
     let limit = Duration::from_secs(2);
     let mut session = None;
-    for object in 0..world.plan.objects.len() {
+    for object in world.objects() {
         let write = Action::Set(workload.value());
         let reads: Vec<_> = (0..KEY_COUNT).map(|key| (key, Action::Get)).collect();
         for (steps, shape) in [
@@ -139,7 +140,7 @@ async fn rejoin_quietly(world: &Rc<World>) {
 
 fn missing(world: &World) -> String {
     let ledger = world.ledger.borrow();
-    let wanted = 3 * world.plan.objects.len() as u64;
+    let wanted = 3 * world.objects().len() as u64;
     let count = |node: usize| ledger.answered_by(100 + node as u32);
     let late = (0..world.hosts.len()).filter(|&node| count(node) < wanted);
     let late: Vec<String> = late
@@ -149,9 +150,30 @@ fn missing(world: &World) -> String {
 }
 
 async fn converge(world: &World) {
-    while world.invariants.borrow().converged().is_err() {
+    while lag(world).is_err() {
         simulated::sleep_true(Duration::from_millis(20)).await;
     }
+}
+
+/// All nodes have one map; the voters of each shard are those of the map, and have applied the same.
+fn lag(world: &World) -> Result<(), String> {
+    world.invariants.borrow().converged()?;
+    let mut newest: Option<(u64, Vec<Configuration>)> = None;
+    for (index, host) in world.hosts.iter().enumerate() {
+        let Some(node) = host.node.borrow().upgrade() else {
+            return Err(format!("{} is down", super::host_name(index)));
+        };
+        let (epoch, voters) = node.placement();
+        if newest.as_ref().is_some_and(|(known, _)| *known != epoch) {
+            return Err(format!("{} has a map of epoch {epoch}", super::host_name(index)));
+        }
+        newest = Some((epoch, voters));
+    }
+    let (_, voters) = newest.unwrap_or_default();
+    for (number, wanted) in (0..).zip(&voters) {
+        world.invariants.borrow().settled(number, wanted)?;
+    }
+    Ok(())
 }
 
 /// No node holds more than it was told that it may.

@@ -1,11 +1,13 @@
 //! The machines: what runs on each, and who starts it again.
 
+use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
 use evenkeel_core::consensus::Micros;
 use evenkeel_core::paxos::timing::Timing;
 use evenkeel_engine::EngineError;
+use evenkeel_engine::disk::Area;
 use evenkeel_gateway::gateway::{Gateway, GatewayConfig};
 use evenkeel_node::config::{ClusterConfig, ClusterMode, Member, NodeConfig};
 use evenkeel_node::error::NodeError;
@@ -39,8 +41,8 @@ pub(super) fn start_all(world: &Rc<World>) {
             clocks::set_drift_ppm(id, drift_ppm);
         }
         host.drive.set_weather(plain_disk(world));
-        host.drive.listen(Box::new(move |what, area, works| {
-            record("disk", id, || format!("{what} {area:?} {works}"));
+        host.drive.listen(Box::new(move |what, area, works, took| {
+            record("disk", id, || Completion { what, area, works, took });
         }));
     }
     drop(runtime::spawn(keep(Rc::clone(world))));
@@ -141,6 +143,7 @@ fn config(world: &World, index: NodeIndex) -> NodeConfig {
         engine: evenkeel_engine::Options {
             segment_size: knobs.segment_size,
             log_size_max: knobs.log_size_max,
+            chunk_size: knobs.chunk_size,
             ..evenkeel_engine::Options::default()
         },
         request_timeout: knobs.request_timeout,
@@ -216,5 +219,28 @@ async fn attend_failures(world: Rc<World>) {
         world.note(&format!("{} ends itself: {}", node_name(index), failure.reason));
         world.hosts[index].drive.power_cut(Tearing::Shuffled);
         hold(&world, index, RESTART_AFTER);
+    }
+}
+
+/// What a drive did, as the record has it; the time it took comes last.
+struct Completion {
+    what: &'static str,
+    area: Option<Area>,
+    works: bool,
+    took: Duration,
+}
+
+impl fmt::Display for Completion {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.what)?;
+        match self.area {
+            Some(Area::Super) => formatter.write_str(" superblock")?,
+            Some(Area::Segment(number)) => write!(formatter, " segment {number}")?,
+            None => (),
+        }
+        if !self.works {
+            formatter.write_str(" fails")?;
+        }
+        write!(formatter, " after {}ns", self.took.as_nanos())
     }
 }

@@ -7,7 +7,7 @@ use evenkeel_runtime as runtime;
 use evenkeel_runtime::simulated::{self, Kill, NodeId, clocks, network};
 
 use super::hosts::{hold, link, plain_disk, replace_disk};
-use super::{World, series};
+use super::{World, operator, series};
 use crate::disk::Weather;
 use crate::disk::platter::Tearing;
 use crate::fault::{Cut, Death, Fault, NodeIndex};
@@ -72,7 +72,7 @@ async fn strike(world: &Rc<World>, fault: Fault) {
     }
 }
 
-/// Clocks and disks.
+/// Clocks and disks, and what an operator does.
 async fn strike_locally(world: &Rc<World>, fault: Fault) {
     match fault {
         Fault::ClockJump { node, by_ms } => clocks::jump_ms(world.id(node), by_ms),
@@ -101,6 +101,13 @@ async fn strike_locally(world: &Rc<World>, fault: Fault) {
         }
         Fault::DiskFull { node, lasts } => {
             with_disk(world, node, lasts, |weather| weather.size_max = 0).await;
+        }
+        Fault::TransferLeader { to } => operator::transfer(world, to).await,
+        Fault::MoveShard { voters } => operator::move_first_shard(world, &voters).await,
+        Fault::Drain { node, lasts } => {
+            operator::drain(world, node).await;
+            wait(world, lasts).await;
+            operator::balance(world).await;
         }
         Fault::Rot { node, rot, sectors } => {
             let host = &world.hosts[node];
@@ -213,17 +220,12 @@ async fn with_disk(
 
 /// Until the time is over, or the weather is.
 pub(super) async fn wait(world: &Rc<World>, lasts: Duration) {
-    const STEP: Duration = Duration::from_millis(5);
-    let end_ns = simulated::now_ns() + lasts.as_nanos() as u64;
-    while simulated::now_ns() < end_ns && !world.is_healed.get() {
-        let left = Duration::from_nanos(end_ns - simulated::now_ns());
-        simulated::sleep_true(left.min(STEP)).await;
-    }
+    runtime::either(world.is_healed.wait(), simulated::sleep_true(lasts)).await;
 }
 
 /// The end of all weather: what is cut is joined, what stands goes on, what is down may start.
 pub(super) fn heal(world: &Rc<World>) {
-    world.is_healed.set(true);
+    world.is_healed.set();
     network::set_default_link(network::Link::default());
     network::heal();
     for (node, host) in world.hosts.iter().enumerate() {

@@ -8,14 +8,17 @@ use std::time::Duration;
 use evenkeel_runtime as runtime;
 use evenkeel_runtime::simulated::{self, NodeId, network};
 
-use super::World;
-use super::hosts::hold;
+use super::hosts::{hold, plain_disk};
 use super::injector::{block_for, blocked, kill, wait};
+use super::{World, operator};
+use crate::disk::Weather;
 use crate::disk::platter::Tearing;
 use crate::fault::{Cut, Death, NodeIndex, Series};
 
 /// A process that is killed is started again at once.
 const AT_ONCE: Duration = Duration::from_millis(1);
+/// So many times as long takes a disk that keeps a learner behind.
+const SLOW_DISK: u32 = 1_000;
 
 /// Plays one script; `step` and `lasts` are as `Series` says.
 pub(super) async fn play(world: &Rc<World>, series: Series, step: Duration, lasts: Duration) {
@@ -32,6 +35,9 @@ pub(super) async fn play(world: &Rc<World>, series: Series, step: Duration, last
         Series::DeafHandOver => deaf_hand_over(world, &cast, step, lasts).await,
         Series::StaleVouch => stale_vouch(world, &cast, step, lasts).await,
         Series::Laggard => laggard(world, &cast, step, lasts).await,
+        Series::SnapshotCut => snapshot_cut(world, &cast, step, lasts).await,
+        Series::VotersOnTheMove => voters_on_the_move(world, step, lasts).await,
+        Series::LearnerTrap => learner_trap(world, step, lasts).await,
     }
 }
 
@@ -202,4 +208,80 @@ async fn laggard(world: &Rc<World>, cast: &Cast, step: Duration, lasts: Duration
     wait(world, lasts / 3).await;
     drop(away);
     wait(world, lasts / 2).await;
+}
+
+async fn snapshot_cut(world: &Rc<World>, cast: &Cast, step: Duration, lasts: Duration) {
+    let everybody: Vec<NodeIndex> = (0..world.hosts.len()).collect();
+    let Some(&laggard) = cast.others.first() else { return };
+    let away = Blocked::between(world, &[laggard], &everybody);
+    wait(world, step).await;
+    drop(away);
+    let before = world.invariants.borrow().installs(laggard);
+    let installed = async {
+        while world.invariants.borrow().installs(laggard) == before {
+            simulated::sleep_true(AT_ONCE).await;
+        }
+    };
+    let in_time = runtime::either(installed, wait(world, lasts)).await;
+    if matches!(in_time, runtime::Either::Left(())) && !world.is_healed.get() {
+        kill(world, laggard, Death::Power(Tearing::LoseAll), AT_ONCE);
+    }
+}
+
+/// Who votes on the first shard, its leader, and who does not vote.
+struct Electorate {
+    leader: NodeIndex,
+    followers: Vec<NodeIndex>,
+    spare: Vec<NodeIndex>,
+}
+
+impl Electorate {
+    fn now(world: &World) -> Electorate {
+        let (leader, voters) = (world.leader(), world.voters());
+        let of = |wanted: bool| {
+            let nodes = (0..world.hosts.len()).filter(move |node| *node != leader);
+            nodes.filter(|node| voters.contains(node) == wanted).collect::<Vec<_>>()
+        };
+        let (followers, spare) = (of(true), of(false));
+        Electorate { leader, followers, spare }
+    }
+}
+
+/// The leader, or one of the others, makes room for whoever has no vote; as soon as the change may be
+/// on its way, those who are about to go and those who come are alone with the leader, or the leader
+/// with them.
+async fn voters_on_the_move(world: &Rc<World>, step: Duration, lasts: Duration) {
+    let Electorate { leader, followers, spare } = Electorate::now(world);
+    let (Some(&new), [first, second, ..]) = (spare.first(), &followers[..]) else { return };
+    // Every other time it is the leader itself that has to go.
+    let leader_goes = world.turn() % 2 == 0;
+    let (gone, stays) = if leader_goes { (leader, *first) } else { (*first, leader) };
+    let voters = [stays, *second, new];
+    drop(runtime::spawn({
+        let world = Rc::clone(world);
+        async move { operator::move_first_shard(&world, &voters).await }
+    }));
+    wait(world, step).await;
+    let others = [*first, *second].into_iter().filter(|other| *other != gone);
+    let _cut = Blocked::between(world, &[leader, gone, new], &others.collect::<Vec<_>>());
+    wait(world, lasts).await;
+}
+
+async fn learner_trap(world: &Rc<World>, step: Duration, lasts: Duration) {
+    let Electorate { leader, followers, spare } = Electorate::now(world);
+    let (Some(&new), [first, second, ..]) = (spare.first(), &followers[..]) else { return };
+    let drive = &world.hosts[new].drive;
+    drive.set_weather(Weather { slowness: SLOW_DISK, ..drive.weather() });
+    let voters = [leader, *first, new];
+    drop(runtime::spawn({
+        let world = Rc::clone(world);
+        async move { operator::move_first_shard(&world, &voters).await }
+    }));
+    wait(world, step).await;
+    {
+        let _cut = Blocked::between(world, &[leader, new], &[*first, *second]);
+        wait(world, lasts).await;
+    }
+    drive.set_weather(plain_disk(world));
+    wait(world, lasts).await;
 }

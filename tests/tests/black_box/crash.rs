@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::binary::{Folder, command, signal};
+use crate::binary::{Folder, command, run, signal};
 use crate::cluster::{Cluster, wait_until};
 use crate::resp::{Answer, Resp};
 
@@ -147,6 +147,43 @@ fn the_cluster_serves_on_after_kill_9_of_any_node_and_loses_nothing_acknowledged
     for mut node in restarted {
         signal(node.id(), "TERM");
         assert_eq!(node.wait().unwrap().code(), Some(0));
+    }
+    drop(cluster);
+}
+
+#[test]
+fn a_drained_node_may_go_for_good_and_a_second_one_may_die() {
+    // Goal: a drained node has no copy that anybody needs. Method: five nodes, so that every shard is on
+    // three of them; one is drained under load and killed, then another is killed. Had the first one
+    // kept its votes, shards of both would have lost their majority.
+    let folder = Folder::new();
+    let cluster = Cluster::start(&folder.path, 5);
+    let ports: Vec<u16> = (1..=3).map(|node| cluster.port_of(node)).collect();
+    let load = Load::start(&ports);
+    let mut resp = cluster.connect(1);
+    wait_until("the load is under way", || match resp.ask("DBSIZE") {
+        Answer::Integer(count) => count >= 100,
+        _ => false,
+    });
+    let address = format!("127.0.0.1:{}", cluster.port_of(2));
+    let said = run(&["cluster", "drain", "node-5", "--address", &address, "--output", "json"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let report: serde_json::Value = serde_json::from_slice(&said.out).unwrap();
+    assert_eq!(report["settled"], true);
+    assert!(0 < report["votes_moved"].as_u64().unwrap());
+    assert_eq!(report["votes_moved"], report["lower_bound"]);
+    for shard in report["shards"].as_array().unwrap() {
+        let voters = shard["voters"].as_array().unwrap();
+        assert_eq!(voters.len(), 3, "{shard}");
+        assert!(!voters.contains(&"node-5".into()), "{shard}");
+    }
+    cluster.kill_node(5);
+    cluster.kill_node(4);
+    let outage = until_served(cluster.port_of(1));
+    assert!(outage < Duration::from_secs(20), "no service for {outage:?}");
+    let ledger = load.stop();
+    for node in 1..=3 {
+        check_ledger(&ledger, &mut cluster.connect(node));
     }
     drop(cluster);
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use crate::binary::{Folder, signal};
+use crate::binary::{Folder, command, signal};
 use crate::cluster::{Cluster, free_ports, port_of_folder, wait_until};
 use crate::resp::Answer;
 
@@ -114,6 +114,15 @@ fn in_redirect_mode_each_node_answers_for_its_own_keys() {
         keys.sort();
         assert_eq!(keys, written.iter().cloned().collect::<Vec<_>>(), "every key once");
     }
+    // The command line asks all of them.
+    let address = format!("127.0.0.1:{}", cluster.port);
+    let output = command().args(["scan", "--address", &address]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut lines: Vec<Vec<u8>> =
+        output.stdout.split(|&byte| byte == b'\n').map(<[u8]>::to_vec).collect();
+    assert_eq!(lines.pop(), Some(Vec::new()), "the last line has its end");
+    lines.sort();
+    assert_eq!(lines, written.iter().cloned().collect::<Vec<_>>());
     for node in 1..=3 {
         assert_eq!(cluster.connect(node).ask("FLUSHDB"), Answer::Simple("OK".to_owned()));
     }

@@ -42,6 +42,9 @@ pub(crate) enum Command {
     Scan(ScanArguments),
     /// Show the nodes, the shards and their leaders, and what they use.
     Status(StatusArguments),
+    /// See and change who leads and who votes.
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
     /// Describe a data folder without changing it.
     Inspect(InspectArguments),
     /// What it costs, beside its peers: load, comparisons, kills, traces.
@@ -202,6 +205,63 @@ pub(crate) struct StatusArguments {
     /// For people, or for programs.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
+}
+
+/// What every `cluster` command takes.
+#[derive(Debug, Args)]
+pub(crate) struct ClusterTarget {
+    /// Any node's address.
+    #[arg(long, default_value = "127.0.0.1:7001", value_name = "ADDRESS:PORT")]
+    pub address: SocketAddr,
+    /// How long to wait until it is done, in seconds.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..), value_name = "SECONDS")]
+    pub timeout_s: u64,
+    /// For people, or for programs.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClusterCommand {
+    /// Show each shard's leader and voters; exit 69 if one has no leader or changes its voters.
+    Status {
+        #[command(flatten)]
+        target: ClusterTarget,
+    },
+    /// Have another node lead a shard, and wait until it does.
+    TransferLeader {
+        /// The shard's number.
+        shard: u16,
+        /// The node's name; without one, whoever can best.
+        node: Option<String>,
+        #[command(flatten)]
+        target: ClusterTarget,
+    },
+    /// Give a shard these voters, and wait until they vote.
+    Move {
+        /// The shard's number.
+        shard: u16,
+        /// The names of its voters, all of them.
+        #[arg(required = true)]
+        nodes: Vec<String>,
+        #[command(flatten)]
+        target: ClusterTarget,
+    },
+    /// Move every vote of a node to others, and wait until it has none; exit 1 if some had nowhere to go.
+    Drain {
+        /// The node's name.
+        node: String,
+        #[command(flatten)]
+        target: ClusterTarget,
+    },
+    /// Spread votes evenly over the nodes, and wait until it is done.
+    Balance {
+        /// Give nothing to this node; may be repeated.
+        #[arg(long, value_name = "NODE")]
+        without: Vec<String>,
+        #[command(flatten)]
+        target: ClusterTarget,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -1,8 +1,11 @@
 //! `get`, `set`, `del`, `ttl`, `scan`: keys and values from the command line, byte for byte.
 
+use std::collections::BTreeSet;
 use std::io::{IsTerminal, Read};
+use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 
+use evenkeel_node::api::KEYSPACE_DEFAULT;
 use evenkeel_runtime::block_on;
 use evenkeel_wire::reply::Reply;
 
@@ -81,10 +84,52 @@ pub(crate) fn scan(arguments: &ScanArguments) -> Result<(), Failure> {
 
 async fn scan_all(arguments: &ScanArguments) -> Result<(), Failure> {
     let Place { target, keyspace } = &arguments.place;
-    let mut connection =
-        Connection::open(target.address, target.timeout(), keyspace.number()).await?;
-    let end: u8 = if arguments.zero_terminated { 0 } else { b'\n' };
+    let number = keyspace.number();
+    let mut connection = Connection::open(target.address, target.timeout(), number).await?;
     let mut remaining = arguments.limit.unwrap_or(u64::MAX);
+    if number != KEYSPACE_DEFAULT || !redirects(&mut connection).await? {
+        return scan_node(&mut connection, arguments, &mut remaining).await;
+    }
+    for leader in leaders(&mut connection).await? {
+        let mut connection = Connection::open(leader, target.timeout(), number).await?;
+        scan_node(&mut connection, arguments, &mut remaining).await?;
+    }
+    Ok(())
+}
+
+/// Whether nodes answer only for the shards that they lead.
+async fn redirects(connection: &mut Connection) -> Result<bool, Failure> {
+    match connection.call(&[b"INFO", b"cluster"]).await? {
+        Reply::Bulk(text) => Ok(String::from_utf8_lossy(&text).contains("cluster_enabled:1")),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// Every node that leads a shard, once.
+async fn leaders(connection: &mut Connection) -> Result<BTreeSet<SocketAddr>, Failure> {
+    let reply = connection.call(&[b"CLUSTER", b"SLOTS"]).await?;
+    let leader = |range: &Reply| {
+        let Reply::Array(range) = range else { return None };
+        let Reply::Array(node) = range.get(2)? else { return None };
+        let [Reply::Bulk(host), Reply::Integer(port), ..] = node.as_slice() else { return None };
+        let host = std::str::from_utf8(host).ok()?.parse().ok()?;
+        Some(SocketAddr::new(host, u16::try_from(*port).ok()?))
+    };
+    match &reply {
+        Reply::Array(ranges) => {
+            ranges.iter().map(leader).collect::<Option<_>>().ok_or_else(|| unexpected(&reply))
+        }
+        _ => Err(unexpected(&reply)),
+    }
+}
+
+/// Writes out the keys of which one node knows, at most `remaining`.
+async fn scan_node(
+    connection: &mut Connection,
+    arguments: &ScanArguments,
+    remaining: &mut u64,
+) -> Result<(), Failure> {
+    let end: u8 = if arguments.zero_terminated { 0 } else { b'\n' };
     let mut cursor = b"0".to_vec();
     loop {
         let mut command: Vec<&[u8]> = vec![b"SCAN", &cursor, b"COUNT", SCAN_COUNT];
@@ -94,15 +139,15 @@ async fn scan_all(arguments: &ScanArguments) -> Result<(), Failure> {
         let (next, keys) = page(connection.call(&command).await?)?;
         let mut lines = Vec::new();
         for key in keys {
-            if remaining == 0 {
+            if *remaining == 0 {
                 break;
             }
-            remaining -= 1;
+            *remaining -= 1;
             lines.extend_from_slice(&key);
             lines.push(end);
         }
         write_out(&lines)?;
-        if next == b"0" || remaining == 0 {
+        if next == b"0" || *remaining == 0 {
             return Ok(());
         }
         cursor = next;

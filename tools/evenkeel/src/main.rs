@@ -13,6 +13,7 @@ use crate::arguments::{Arguments, Command, ConfigCommand};
 use crate::failure::{Exit, Failure};
 
 mod arguments;
+mod cluster;
 mod config;
 mod data;
 mod failure;
@@ -58,6 +59,7 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Ttl(arguments) => data::ttl(arguments),
         Command::Scan(arguments) => data::scan(arguments),
         Command::Status(arguments) => status::run(arguments),
+        Command::Cluster(command) => cluster::run(command),
         Command::Inspect(arguments) => inspect::run(arguments),
         Command::Bench(experiment) => bench(experiment),
         Command::Sim => write_out(format!("{SIM_HELP}\n").as_bytes()),

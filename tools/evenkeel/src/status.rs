@@ -263,7 +263,7 @@ fn for_people(status: &ClusterStatus) -> String {
 }
 
 /// Columns as wide as their widest cell.
-fn write_table<const COLUMNS: usize>(text: &mut String, rows: &[[String; COLUMNS]]) {
+pub(crate) fn write_table<const COLUMNS: usize>(text: &mut String, rows: &[[String; COLUMNS]]) {
     let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or_default();
     let widths: Vec<usize> = (0..COLUMNS).map(width).collect();
     for row in rows {

@@ -1,5 +1,6 @@
 //! `cargo sim`: builds the simulator and runs seeds, each in a process of its own.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,13 +12,19 @@ mod bench;
 mod bugs;
 mod campaign;
 mod simulator;
+mod soak;
 
 const USAGE: &str = "\
 cargo sim                      fresh seeds until one fails, or the time is up; one line each
 cargo sim SEED                 that seed again, with the story of what happened
+cargo sim shrink SEED          the fewest faults and requests that still fail, as a file
+cargo sim timeline SEED        the run as one page for a browser
+cargo sim replay FILE          what a file of a failure or of a shrunk one says, with its story
+cargo sim soak                 all weather for a night; every failure becomes a file, and it goes on
+cargo sim check FILE..         histories of clients: is there an order that explains them?
 cargo sim audit                each seed twice, in two processes: the events must be the same
 cargo sim bugs [NAME]          every bug planted on purpose: found or not, after how many seeds
-cargo sim bench                simulated time for real time
+cargo sim bench [checker]      simulated time for real time; or the checker against the clock
 cargo sim scenarios            the weather there is
 options
   --seeds N        so many seeds                 (audit: 200; bench: 20; bugs: at most 200 a bug)
@@ -25,6 +32,9 @@ options
   --minutes M      the time is up after this     (10)
   --scenario NAME  that weather only             (swarm)
   --planted BUG    with this bug planted
+  --shrink         each bug's failure is made small    (bugs)
+  --hours H        that long                     (soak: 8)
+  --out FILE       what is written goes here     (below target/sim; shrunk ones: sim/testdata/shrunk)
   --jobs N         at a time                     (one for each core)
   --keep-going     past the first failure
 exit status: 0 all is well, 1 a seed failed (or a bug was not found), 2 the command makes no sense";
@@ -36,6 +46,11 @@ struct Options {
     subject: Option<String>,
     /// What the subject is about: a bug's name.
     object: Option<String>,
+    /// More of these.
+    files: Vec<String>,
+    hours: u64,
+    out: Option<String>,
+    shrinks: bool,
     seeds: Option<u64>,
     from: Option<u64>,
     time_max: Duration,
@@ -73,7 +88,14 @@ fn act(simulator: &Simulator, options: &Options) -> Result<bool, Error> {
         None => campaign(simulator, options),
         Some("audit") => audit::audit(simulator, options),
         Some("bugs") => bugs::bugs(simulator, options),
+        Some("bench") if options.object.as_deref() == Some("checker") => {
+            simulator.pass(&["bench-checker".to_owned()])
+        }
         Some("bench") => bench::bench(simulator, options),
+        Some("soak") => soak::soak(simulator, options),
+        Some(word @ ("check" | "replay" | "shrink" | "timeline")) => {
+            about(simulator, options, word)
+        }
         Some("scenarios") => {
             simulator.list("scenarios")?.iter().for_each(|line| println!("{line}"));
             Ok(true)
@@ -83,6 +105,50 @@ fn act(simulator: &Simulator, options: &Options) -> Result<bool, Error> {
             simulator.tell(&options.run(seed))
         }
     }
+}
+
+/// What is about one seed, or about files.
+fn about(simulator: &Simulator, options: &Options, word: &str) -> Result<bool, Error> {
+    let object = options.object.clone();
+    let object = object.ok_or_else(|| Error::new(format!("cargo sim {word}: which one?")))?;
+    match word {
+        "check" => {
+            let files = [object].into_iter().chain(options.files.clone());
+            simulator.pass(&["check".to_owned()].into_iter().chain(files).collect::<Vec<_>>())
+        }
+        "replay" => simulator.pass(&["replay".to_owned(), object, "--story".to_owned()]),
+        "shrink" => {
+            let name = options.planted.as_deref().map_or(object.clone(), file_name);
+            let default = || simulator.root().join(format!("sim/testdata/shrunk/{name}.json"));
+            let out = options.out.clone().map_or_else(default, PathBuf::from);
+            let mut arguments = match object.parse() {
+                Ok(seed) => options.run(seed).arguments(),
+                Err(_) => vec!["run".to_owned(), object],
+            };
+            arguments[0] = word.to_owned();
+            arguments.extend(["--out".to_owned(), out.to_string_lossy().into_owned()]);
+            arguments.extend(["--jobs".to_owned(), options.jobs.to_string()]);
+            simulator.pass(&arguments)
+        }
+        _ => {
+            let default = || simulator.folder("timelines").join(format!("{object}.html"));
+            let out = options.out.clone().map_or_else(default, PathBuf::from);
+            let mut arguments = match object.parse() {
+                Ok(seed) => options.run(seed).arguments(),
+                Err(_) => vec!["replay".to_owned(), object],
+            };
+            arguments.extend(["--timeline".to_owned(), out.to_string_lossy().into_owned()]);
+            let is_well = simulator.pass(&arguments)?;
+            println!("\nthe page: {}", out.display());
+            // The page is what was asked for; that the seed fails is what it is about.
+            Ok(is_well || out.exists())
+        }
+    }
+}
+
+/// `core/vote-twice` is no name for a file.
+fn file_name(name: &str) -> String {
+    name.replace('/', "_")
 }
 
 fn campaign(simulator: &Simulator, options: &Options) -> Result<bool, Error> {
@@ -95,6 +161,7 @@ fn campaign(simulator: &Simulator, options: &Options) -> Result<bool, Error> {
     let result = campaign.run(simulator, |outcome| println!("{}", outcome.line))?;
     for outcome in &result.failed {
         println!("\n{}", outcome.text);
+        println!("  capsule {}", simulator.capsule(&options.run(outcome.seed)).display());
     }
     println!("{} seeds, {} failed", result.count, result.failed.len());
     Ok(result.failed.is_empty())
@@ -117,6 +184,10 @@ fn parse(arguments: Vec<String>) -> Result<Options, String> {
     let mut options = Options {
         subject: None,
         object: None,
+        files: Vec::new(),
+        hours: 8,
+        out: None,
+        shrinks: false,
         seeds: None,
         from: None,
         time_max: Duration::from_secs(600),
@@ -136,14 +207,29 @@ fn parse(arguments: Vec<String>) -> Result<Options, String> {
             "--scenario" => options.scenario = Some(value()?),
             "--planted" => options.planted = Some(value()?),
             "--keep-going" => options.keep_going = true,
+            "--hours" => options.hours = number(&value()?)?,
+            "--out" => options.out = Some(value()?),
+            "--shrink" => options.shrinks = true,
             "--help" | "-h" => options.subject = Some("help".to_owned()),
             _ if argument.starts_with('-') => return Err(format!("no option is `{argument}`")),
             _ if options.subject.is_none() => options.subject = Some(argument),
             _ if options.object.is_none() => options.object = Some(argument),
+            _ if options.subject.as_deref() == Some("check") => options.files.push(argument),
             _ => return Err(format!("`{argument}` is one word too many")),
         }
     }
-    let words = ["audit", "bugs", "bench", "scenarios", "help"];
+    let words = [
+        "audit",
+        "bench",
+        "bugs",
+        "check",
+        "help",
+        "replay",
+        "scenarios",
+        "shrink",
+        "soak",
+        "timeline",
+    ];
     match options.subject.as_deref() {
         Some(word) if !words.contains(&word) && word.parse::<u64>().is_err() => {
             Err(format!("`{word}` is neither a seed nor one of {words:?}"))
@@ -174,6 +260,12 @@ mod tests {
         assert_eq!((options.seeds, options.from, options.jobs), (Some(20), Some(5), 2));
         assert_eq!(options.time_max, Duration::from_secs(180));
         assert_eq!(parsed("bugs stale-read").unwrap().object.as_deref(), Some("stale-read"));
+        let options = parsed("shrink 17 --planted core/x --out a.json").unwrap();
+        assert_eq!(options.object.as_deref(), Some("17"));
+        assert_eq!(options.out.as_deref(), Some("a.json"));
+        assert_eq!(parsed("check a b c").unwrap().files, ["b", "c"]);
+        assert_eq!(parsed("soak --hours 3").unwrap().hours, 3);
+        assert!(parsed("bugs --shrink").unwrap().shrinks);
         assert!(parsed("adit").unwrap_err().contains("`adit` is neither"));
         assert!(parsed("--seed 3").unwrap_err().contains("no option is `--seed`"));
         assert!(parsed("--seeds many").unwrap_err().contains("`many` is no number"));

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::log::bytes_of;
+use super::membership::Learner;
 use super::progress::{Flow, Progress, Repair};
 use super::reads::Reads;
 use super::transfer::Transfer;
@@ -17,6 +18,8 @@ use crate::consensus::{
 
 /// Rounds that are remembered until they are answered: more than a lease can span.
 const ROUNDS_MAX: usize = 64;
+/// A learner that nobody has asked for lately is let go: after so many election time-outs.
+const LEARNER_PATIENCE: u64 = 4;
 
 /// One replica's time as leader of one ballot.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -35,6 +38,8 @@ pub(super) struct Leadership {
     /// Let go for the rest of this ballot: a `TakeOver` once sent may be acted on at any time.
     pub(super) lease_released: bool,
     pub(super) transfer: Option<Transfer>,
+    /// The one peer that is no voter: it is told everything, and its answers count for nothing.
+    pub(super) learner: Option<Learner>,
 }
 
 impl Leadership {
@@ -57,6 +62,7 @@ impl Leadership {
             reads: Reads::default(),
             lease_released: false,
             transfer: None,
+            learner: None,
         }
     }
 
@@ -76,6 +82,8 @@ impl Leadership {
         if voter == id {
             return (self.round, self.rounds.back().map(|&(_, started)| started));
         }
+        let stand_in = self.learner.as_ref().filter(|_| planted(Bug::LearnerCounted));
+        let voter = stand_in.map_or(voter, |learner| learner.replica);
         let progress = self.peers.get(&voter);
         progress.map_or((0, None), |progress| (progress.round, progress.round_started))
     }
@@ -262,6 +270,7 @@ impl Paxos {
         if leadership.transfer.as_ref().is_some_and(|transfer| transfer.until <= now) {
             leadership.transfer = None; // The target did not make it: carry on, without a lease.
         }
+        leadership.forget_learner(now, Micros(LEARNER_PATIENCE * self.timing.election_max.0));
         let heartbeat_due = leadership.heartbeat_at <= now;
         let patience = self.timing.election_max;
         if patience < now.since(self.quorum_heard_at(now)) {

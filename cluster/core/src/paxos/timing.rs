@@ -92,6 +92,8 @@ pub struct Limits {
     pub retained_bytes_max: u64,
     /// Reads that wait for one confirmation.
     pub reads_waiting_max: u64,
+    /// A newcomer becomes a voter once it is no more than so many slots behind what is chosen.
+    pub learner_lag_max: u64,
 }
 
 impl Default for Limits {
@@ -105,6 +107,7 @@ impl Default for Limits {
             retained_count_max: 4_096,
             retained_bytes_max: 2 << 20,
             reads_waiting_max: 65_536,
+            learner_lag_max: 64,
         }
     }
 }

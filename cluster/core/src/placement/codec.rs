@@ -21,7 +21,7 @@
 //! | version, 1 | 1 |
 //! | `ReplaceNode` | 1 in 1, name, old 8, new 8, peer address, client address |
 //! | `SetAddresses` | 2 in 1, node 8, peer address, client address |
-//! | `SetVoters` | 3 in 1, shard 2, voters |
+//! | `SetVoters` | 3 in 1, epoch 8, shards 2, then each: shard 2, voters |
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -117,10 +117,15 @@ impl MapCommand {
                 put_address(&mut out, *peer_address);
                 put_address(&mut out, *client_address);
             }
-            MapCommand::SetVoters { shard, voters } => {
+            MapCommand::SetVoters { at_epoch, shards } => {
+                let count = u16::try_from(shards.len()).unwrap_or(u16::MAX); // As with names.
                 out.push(SET_VOTERS);
-                out.extend(shard.to_le_bytes());
-                put_voters(&mut out, voters);
+                out.extend(at_epoch.to_le_bytes());
+                out.extend(count.to_le_bytes());
+                for (shard, voters) in &shards[..usize::from(count)] {
+                    out.extend(shard.to_le_bytes());
+                    put_voters(&mut out, voters);
+                }
             }
         }
         out
@@ -144,7 +149,12 @@ impl MapCommand {
                 client_address: reader.address()?,
             },
             SET_VOTERS => {
-                MapCommand::SetVoters { shard: reader.u16("a shard")?, voters: reader.voters()? }
+                let at_epoch = reader.u64("an epoch")?;
+                let mut shards = Vec::new();
+                for _ in 0..reader.u16("the number of shards")? {
+                    shards.push((reader.u16("a shard")?, reader.voters()?));
+                }
+                MapCommand::SetVoters { at_epoch, shards }
             }
             _ => return Err(reader.expected("a kind of change")),
         };

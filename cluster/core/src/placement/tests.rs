@@ -101,19 +101,21 @@ fn a_refused_change_changes_nothing() {
     let voters =
         |ids: &[u64]| Configuration { voters: ids.iter().map(|&id| ReplicaId(id)).collect() };
     for (command, error) in [
-        (MapCommand::SetVoters { shard: 4, voters: voters(&[1]) }, MapError::UnknownShard(4)),
+        (set(4, voters(&[1])), MapError::UnknownShard(4)),
         (
-            MapCommand::SetVoters { shard: 0, voters: voters(&[1, 9]) },
-            MapError::UnknownNode(ReplicaId(9)),
+            MapCommand::SetVoters { at_epoch: 2, shards: vec![(0, voters(&[1]))] },
+            MapError::StaleEpoch { at: 2, now: 1 },
         ),
         (
-            MapCommand::SetVoters { shard: 0, voters: voters(&[]) },
-            MapError::Count { what: "voters of a shard", count: 0, max: 9 },
+            MapCommand::SetVoters {
+                at_epoch: 1,
+                shards: vec![(1, voters(&[1])), (4, voters(&[1]))],
+            },
+            MapError::UnknownShard(4),
         ),
-        (
-            MapCommand::SetVoters { shard: 0, voters: voters(&[2, 1]) },
-            MapError::Duplicate("a voter of a shard".to_string()),
-        ),
+        (set(0, voters(&[1, 9])), MapError::UnknownNode(ReplicaId(9))),
+        (set(0, voters(&[])), MapError::Count { what: "voters of a shard", count: 0, max: 9 }),
+        (set(0, voters(&[2, 1])), MapError::Duplicate("a voter of a shard".to_string())),
         (
             MapCommand::SetAddresses {
                 node: ReplicaId(9),
@@ -143,7 +145,7 @@ fn a_refused_change_changes_nothing() {
 fn voters_and_addresses_change_one_epoch_at_a_time() {
     let mut map = PlacementMap::initial(nodes(5), 4).unwrap();
     let voters = Configuration::new(vec![ReplicaId(5), ReplicaId(1)]);
-    map.apply(&MapCommand::SetVoters { shard: 3, voters: voters.clone() }).unwrap();
+    map.apply(&set(3, voters.clone())).unwrap();
     let (peer_address, client_address) = (address(1), address(2));
     map.apply(&MapCommand::SetAddresses { node: ReplicaId(5), peer_address, client_address })
         .unwrap();
@@ -180,7 +182,8 @@ fn hostile_bytes_are_refused_or_are_a_map() {
             assert_eq!(map.encode(), bytes, "bit {bit}");
             let voters = Configuration::new(vec![map.nodes()[0].replica]);
             let epoch = map.epoch();
-            map.apply(&MapCommand::SetVoters { shard: 0, voters }).unwrap();
+            map.apply(&MapCommand::SetVoters { at_epoch: epoch, shards: vec![(0, voters)] })
+                .unwrap();
             assert_eq!(map.epoch(), epoch + 1);
         }
     }
@@ -211,7 +214,12 @@ fn a_map_has_limits() {
     assert_eq!(error.to_string(), "`` is no name: a name has 1 to 64 bytes");
 }
 
-fn nodes(count: u64) -> Vec<NodeInfo> {
+/// For the first map.
+fn set(shard: u16, voters: Configuration) -> MapCommand {
+    MapCommand::SetVoters { at_epoch: 1, shards: vec![(shard, voters)] }
+}
+
+pub(super) fn nodes(count: u64) -> Vec<NodeInfo> {
     let node = |id: u64| NodeInfo {
         replica: ReplicaId(id),
         name: format!("node-{id}"),
@@ -245,8 +253,11 @@ fn commands() -> Vec<MapCommand> {
             client_address: address(2),
         },
         MapCommand::SetVoters {
-            shard: 3,
-            voters: Configuration::new(vec![ReplicaId(1), ReplicaId(3)]),
+            at_epoch: 7,
+            shards: vec![
+                (3, Configuration::new(vec![ReplicaId(1), ReplicaId(3)])),
+                (9, Configuration::new(vec![ReplicaId(2)])),
+            ],
         },
     ]
 }

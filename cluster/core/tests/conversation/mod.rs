@@ -63,6 +63,7 @@ impl World {
             ["retain", count] => {
                 self.limits.retained_count_max = count.parse().unwrap();
             }
+            ["learner-lag", count] => self.limits.learner_lag_max = count.parse().unwrap(),
             ["window", count] => self.limits.window_count_max = count.parse().unwrap(),
             ["newcomer", node] => self.start(id(node)),
             ["propose", node, ref values @ ..] => {

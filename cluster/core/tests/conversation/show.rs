@@ -115,6 +115,7 @@ fn show_refusal(refusal: Refusal) -> String {
         Refusal::NotLeader { leader: Some(leader) } => format!("ask {}", leader.0),
         Refusal::NotLeader { leader: None } => "no leader known".to_string(),
         Refusal::Busy => "busy".to_string(),
+        Refusal::CatchingUp => "the newcomer has to catch up".to_string(),
         Refusal::BadConfiguration => "not a change it can make now".to_string(),
     }
 }

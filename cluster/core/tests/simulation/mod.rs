@@ -49,6 +49,7 @@ const LIMITS: Limits = Limits {
     retained_count_max: 15,
     retained_bytes_max: 2_000,
     reads_waiting_max: 100,
+    learner_lag_max: 2,
 };
 
 /// Lives one seed. Panics, with the seed and the claim, if a promise was broken.

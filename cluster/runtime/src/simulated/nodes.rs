@@ -179,6 +179,13 @@ pub fn name(node: NodeId) -> String {
     world().node(node).name.clone()
 }
 
+/// All nodes there have been, by their number: each with its name.
+pub(crate) fn names() -> Vec<(String, String)> {
+    let world = world();
+    let nodes = world.nodes.borrow();
+    nodes.values().map(|node| (node.id.to_string(), node.name.clone())).collect()
+}
+
 /// The node whose task runs at this moment.
 pub fn this_node() -> NodeId {
     madsim::plugin::node()

@@ -9,8 +9,8 @@ use std::fmt::{self, Write};
 use super::NodeId;
 use super::world::world;
 
-/// Events kept for a failure report. Older ones live on in the hash and the counts.
-const EVENT_COUNT_MAX: usize = 4096;
+/// Events kept for a failure report, at least. Older ones live on in the hash and the counts.
+pub(crate) const EVENT_COUNT_MIN: usize = 4096;
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,22 +43,43 @@ pub fn record<D: fmt::Display>(kind: &'static str, node: NodeId, detail: impl Fn
     world.recorder.borrow_mut().add(Place { at_ns, node, number }, kind, &detail);
 }
 
-/// 128 bits over every event so far.
-pub fn hash() -> u128 {
+/// 256 bits over every event: equal for two runs if and only if the runs were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct EventHash([u128; 2]);
+
+impl fmt::Display for EventHash {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:032x}{:032x}", self.0[0], self.0[1])
+    }
+}
+
+/// Of every event so far.
+pub fn hash() -> EventHash {
     world().recorder.borrow().hash.value()
 }
 
 /// Events so far.
 pub fn event_count() -> u64 {
-    world().recorder.borrow().counts.values().sum()
+    world().recorder.borrow().event_count
 }
 
 /// How often each kind of event happened so far.
 pub fn counts() -> BTreeMap<&'static str, u64> {
-    world().recorder.borrow().counts.clone()
+    let world = world();
+    let recorder = world.recorder.borrow();
+    let mut counts = BTreeMap::new();
+    for (kind, count) in &recorder.counts {
+        *counts.entry(*kind).or_default() += count;
+    }
+    counts
 }
 
-/// The last events, oldest first; at most 4,096 are kept.
+/// From now on so many of the last events are kept, or as many as always if that is more.
+pub(crate) fn keep(event_count: usize) {
+    world().recorder.borrow_mut().event_count_max = event_count.max(EVENT_COUNT_MIN);
+}
+
+/// The last events, oldest first; the last 4,096, unless the run was told to keep more.
 pub fn recent() -> Vec<Event> {
     world().recorder.borrow().recent.iter().cloned().collect()
 }
@@ -75,7 +96,10 @@ pub(crate) struct Place {
 pub(crate) struct Recorder {
     hash: RollingHash,
     recent: VecDeque<Event>,
-    counts: BTreeMap<&'static str, u64>,
+    event_count_max: usize,
+    event_count: u64,
+    /// By kind, as it stands in the code: a word that stands there twice may be here twice.
+    counts: Vec<(&'static str, u64)>,
 }
 
 impl Recorder {
@@ -87,14 +111,19 @@ impl Recorder {
         self.hash.add_word(place.number);
         self.hash.add_bytes(kind.as_bytes());
         self.hash.add_bytes(text.as_bytes());
-        *self.counts.entry(kind).or_default() += 1;
+        self.event_count += 1;
+        let is_same = |known: &&mut (&'static str, u64)| std::ptr::eq(known.0, kind);
+        match self.counts.iter_mut().find(is_same) {
+            Some(known) => known.1 += 1,
+            None => self.counts.push((kind, 1)),
+        }
         let Place { at_ns, node, .. } = place;
         self.recent.push_back(Event { at_ns, node, kind, detail: text });
     }
 
     /// An empty string; once the ring is full, the oldest event's.
     fn recycled(&mut self) -> String {
-        if self.recent.len() < EVENT_COUNT_MAX {
+        if self.recent.len() < self.event_count_max.max(EVENT_COUNT_MIN) {
             return String::new();
         }
         let mut text = self.recent.pop_front().map(|event| event.detail).unwrap_or_default();
@@ -103,17 +132,27 @@ impl Recorder {
     }
 }
 
-/// A multiply-and-fold hash, eight bytes at a time. Built to notice an accident, not an attacker.
-#[derive(Clone, Default)]
+/// A multiply-and-fold hash of two lanes, eight bytes at a time. Built to notice an accident, not an
+/// attacker.
+#[derive(Clone)]
 pub(crate) struct RollingHash {
-    state: u128,
+    lanes: [u128; 2],
+}
+
+impl Default for RollingHash {
+    fn default() -> RollingHash {
+        RollingHash { lanes: [0, 0x510e_527f_ade6_82d1_9b05_688c_2b3e_6c1f] }
+    }
 }
 
 impl RollingHash {
     pub(crate) fn add_word(&mut self, word: u64) {
-        const MULTIPLIER: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
-        let mixed = (self.state ^ u128::from(word)).wrapping_mul(MULTIPLIER);
-        self.state = mixed.rotate_left(59) ^ (mixed >> 71);
+        const MULTIPLIERS: [u128; 2] =
+            [0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835, 0xda94_2042_e4dd_58b5_2d99_2ddf_a232_49d7];
+        for (lane, multiplier) in self.lanes.iter_mut().zip(MULTIPLIERS) {
+            let mixed = (*lane ^ u128::from(word)).wrapping_mul(multiplier);
+            *lane = mixed.rotate_left(59) ^ (mixed >> 71);
+        }
     }
 
     /// The length first, so that "ab" + "c" and "a" + "bc" differ.
@@ -128,10 +167,15 @@ impl RollingHash {
         self.add_word(u64::from_le_bytes(last));
     }
 
-    pub(crate) fn value(&self) -> u128 {
+    pub(crate) fn value(&self) -> EventHash {
         let mut last = self.clone();
         last.add_word(0);
         last.add_word(0);
-        last.state
+        EventHash(last.lanes)
+    }
+
+    /// As much of it as stands for a handful of bytes.
+    pub(crate) fn short_value(&self) -> u64 {
+        self.value().0[0] as u64
     }
 }

@@ -8,7 +8,8 @@ use std::thread;
 use madsim::Config;
 use madsim::runtime::Runtime;
 
-use super::record::{self, Event};
+use super::nodes;
+use super::record::{self, Event, EventHash};
 use super::world::{self, world};
 
 /// What is left of a run.
@@ -17,12 +18,14 @@ pub struct Run<T> {
     /// What the supervisor returned, or the payload of the panic that ended the run: the
     /// supervisor's, a node's, or madsim's when every task waits for ever.
     pub outcome: thread::Result<T>,
-    /// 128 bits over every event: equal for every run of the same seed.
-    pub hash: u128,
+    /// Over every event: equal for every run of the same seed.
+    pub hash: EventHash,
     /// How often each kind of event happened.
     pub counts: BTreeMap<&'static str, u64>,
-    /// The last events, oldest first; at most 4,096.
+    /// The last events, oldest first; as many as were asked for.
     pub recent: Vec<Event>,
+    /// Each node's number, as events have it, and the name given at its creation.
+    pub names: Vec<(String, String)>,
 }
 
 /// The seed of this run, for streams of one's own.
@@ -38,11 +41,23 @@ where
     F: Future,
     F::Output: Send + 'static,
 {
+    run_keeping(seed, record::EVENT_COUNT_MIN, main)
+}
+
+/// `run`, keeping so many of the last events, for whoever wants to look at all of them. It changes
+/// nothing but the memory that it takes.
+pub fn run_keeping<F, M>(seed: u64, event_count: usize, main: M) -> Run<F::Output>
+where
+    M: FnOnce() -> F + Send + 'static,
+    F: Future,
+    F::Output: Send + 'static,
+{
     let simulation = move || {
         let runtime = Runtime::with_seed_and_config(seed, Config::default());
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             runtime.block_on(async move {
                 world::begin(seed);
+                record::keep(event_count);
                 main().await
             })
         }));
@@ -51,6 +66,7 @@ where
             hash: record::hash(),
             counts: record::counts(),
             recent: record::recent(),
+            names: nodes::names(),
         };
         world::end();
         // Dropping it would drop the nodes' tasks outside of any node, where their destructors

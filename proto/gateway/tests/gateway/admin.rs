@@ -86,6 +86,34 @@ fn the_topology_is_made_once_however_often_it_is_asked_for() {
 }
 
 #[test]
+fn what_an_operator_asks_for_is_answered_when_it_is_known() {
+    in_house(Limits::default(), async |house| {
+        let mut talk = house.visit().await;
+        let decided = |epoch: u64, moved: u64, shards: &str, stuck: &str| {
+            format!(
+                "*10|$5|epoch|:{epoch}|$11|votes_moved|:{moved}|$11|lower_bound|:{moved}|\
+                 $6|shards|{shards}$5|stuck|{stuck}"
+            )
+        };
+        talk.ask("EVENKEEL TRANSFER 0", "+OK|").await;
+        talk.ask("EVENKEEL TRANSFER 9 b", "-ERR there is no shard 9|").await;
+        let shard = "*1|*4|$5|shard|:2|$6|voters|*3|$1|a|$1|b|$1|c|";
+        talk.ask("evenkeel move 2 a b c", &decided(7, 1, shard, "*0|")).await;
+        talk.ask("EVENKEEL DRAIN abc", &decided(3, 0, "*0|", "*1|:3|")).await;
+        talk.ask("EVENKEEL BALANCE", &decided(0, 0, "*0|", "*0|")).await;
+        talk.ask("EVENKEEL BALANCE WITHOUT a b", &decided(2, 0, "*0|", "*0|")).await;
+        let syntax = "-ERR syntax error|";
+        talk.ask("EVENKEEL BALANCE a", syntax).await;
+        talk.ask("EVENKEEL BALANCE WITHOUT", syntax).await;
+        let number = "-ERR a shard is a number: see EVENKEEL SHARDS|";
+        talk.ask("EVENKEEL MOVE -1 a", number).await;
+        talk.ask("EVENKEEL TRANSFER 65536", number).await;
+        let count = "-ERR wrong number of arguments for 'evenkeel|transfer' command|";
+        talk.ask("EVENKEEL TRANSFER 0 a b", count).await;
+    });
+}
+
+#[test]
 fn clients_can_be_silenced() {
     in_house(Limits::default(), async |house| {
         let mut talk = house.visit().await;

@@ -10,10 +10,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use evenkeel_gateway::service::{PendingWatch, ReplyWriter, Service};
+use evenkeel_gateway::service::{PendingOperation, PendingWatch, ReplyWriter, Service};
 use evenkeel_node::api::{
-    Execution, Hint, KeyspaceStatus, NodeStatus, Order, Topology, TopologyMember, TopologyShard,
-    Watched,
+    Decided, Execution, Hint, KeyspaceStatus, NodeStatus, Operated, Operation, Order, ShardState,
+    Topology, TopologyMember, TopologyShard, Watched,
 };
 use evenkeel_runtime::sleep;
 use evenkeel_wire::arguments::Arguments;
@@ -169,6 +169,39 @@ impl Service for Fake {
                 Watched { keyspace, key, version }
             };
             Ok(keys.into_iter().map(look).collect())
+        })
+    }
+
+    fn operate(self: &Rc<Self>, operation: Operation) -> PendingOperation {
+        Box::pin(async move {
+            match operation {
+                Operation::Transfer { shard: 0, .. } => Ok(Operated::Done),
+                Operation::Transfer { shard, .. } => Err(format!("ERR there is no shard {shard}")),
+                Operation::Move { shard, voters } => Ok(Operated::Decided(Decided {
+                    epoch: 7,
+                    shards: vec![(shard, voters)],
+                    votes_moved: 1,
+                    lower_bound: 1,
+                    stuck: Vec::new(),
+                })),
+                Operation::Drain { node } => Ok(Operated::Decided(Decided {
+                    epoch: node.len() as u64,
+                    stuck: vec![3],
+                    ..Decided::default()
+                })),
+                Operation::Balance { without } => Ok(Operated::Decided(Decided {
+                    epoch: without.len() as u64,
+                    ..Decided::default()
+                })),
+                Operation::Shards => Ok(Operated::Shards(vec![ShardState {
+                    shard: 1,
+                    leader: Some("a".to_string()),
+                    voters_wanted: vec!["a".to_string()],
+                    voters: vec!["a".to_string(), "b".to_string()],
+                    learner: None,
+                    lag_max: 4,
+                }])),
+            }
         })
     }
 

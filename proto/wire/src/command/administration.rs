@@ -182,6 +182,37 @@ pub enum ClusterCommand<'a> {
     Links,
 }
 
+/// `EVENKEEL`: nodes by name, shards by number.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum EvenkeelCommand<'a> {
+    /// `SHARDS`.
+    Shards,
+    /// `TRANSFER shard [node]`.
+    Transfer {
+        /// Which shard.
+        shard: u16,
+        /// To whom; `None` for whoever is best.
+        node: Option<&'a [u8]>,
+    },
+    /// `MOVE shard node [node ...]`.
+    Move {
+        /// Which shard.
+        shard: u16,
+        /// Its voters, all of them.
+        voters: List<'a>,
+    },
+    /// `DRAIN node`.
+    Drain {
+        /// Which node.
+        node: &'a [u8],
+    },
+    /// `BALANCE [WITHOUT node [node ...]]`.
+    Balance {
+        /// These get nothing.
+        without: List<'a>,
+    },
+}
+
 /// `SLOWLOG`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SlowLogCommand {

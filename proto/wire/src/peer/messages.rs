@@ -33,7 +33,8 @@ pub struct Hello {
     pub map_epoch: u64,
 }
 
-/// Work for a shard's leader: commands, or `versions_of`, or `open_session`; one of the three.
+/// Work for a group's leader: commands, or one of `versions_of`, `open_session`, `placement`, `transfer`
+/// and `describe`.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Forward {
     /// Comes back in the reply.
@@ -72,6 +73,15 @@ pub struct Forward {
     /// Instead of commands: open a session with this nonce; the reply is its id.
     #[prost(uint64, optional, tag = "12")]
     pub open_session: Option<u64>,
+    /// Instead of commands, in group 0: decide this change of the placement map.
+    #[prost(bytes = "bytes", optional, tag = "13")]
+    pub placement: Option<Bytes>,
+    /// Instead of commands: hand leadership over to this replica; 0 for whoever is best.
+    #[prost(uint64, optional, tag = "14")]
+    pub transfer: Option<u64>,
+    /// Instead of commands: say who votes, and how far everybody is.
+    #[prost(bool, tag = "15")]
+    pub describe: bool,
 }
 
 /// What a client expects a key's version to be.

@@ -73,6 +73,20 @@ pub enum Name {
     ClusterSlaves,
     /// `CLUSTER SLOTS`.
     ClusterSlots,
+    /// `EVENKEEL`.
+    Evenkeel,
+    /// `EVENKEEL BALANCE`.
+    EvenkeelBalance,
+    /// `EVENKEEL DRAIN`.
+    EvenkeelDrain,
+    /// `EVENKEEL HELP`.
+    EvenkeelHelp,
+    /// `EVENKEEL MOVE`.
+    EvenkeelMove,
+    /// `EVENKEEL SHARDS`.
+    EvenkeelShards,
+    /// `EVENKEEL TRANSFER`.
+    EvenkeelTransfer,
     /// `COMMAND`.
     Command,
     /// `COMMAND COUNT`.

@@ -16,7 +16,7 @@ const SECOND: KeyPositions = KeyPositions { first: 2, last: 2, step: 1 };
 
 /// All commands, by group and name.
 #[rustfmt::skip] // A row is a line.
-pub static COMMANDS: [CommandInfo; 75] = [
+pub static COMMANDS: [CommandInfo; 76] = [
     row("append", Name::Append, 3, WRITE | DENYOOM | FAST, ONE, Group::String, "2.0.0", "Adds bytes at the end of a value."),
     row("decr", Name::Decr, 2, WRITE | DENYOOM | FAST, ONE, Group::String, "1.0.0", "Takes one from a number."),
     row("decrby", Name::DecrBy, 3, WRITE | DENYOOM | FAST, ONE, Group::String, "1.0.0", "Takes a number from a number."),
@@ -75,6 +75,7 @@ pub static COMMANDS: [CommandInfo; 75] = [
     row("select", Name::Select, 2, LOADING | FAST, NONE, Group::Connection, "1.0.0", "Chooses the keyspace: 0 is `default`, 1 is `cache`."),
     row("asking", Name::Asking, 1, LOADING | FAST, NONE, Group::Cluster, "3.0.0", "Accepted; slots move without it."),
     row("cluster", Name::Cluster, -2, 0, NONE, Group::Cluster, "3.0.0", "The cluster.").with(&CLUSTER),
+    row("evenkeel", Name::Evenkeel, -2, 0, NONE, Group::Cluster, "7.2.0", "What an operator asks of the cluster.").with(&EVENKEEL),
     row("readonly", Name::ReadOnly, 1, LOADING | FAST, NONE, Group::Cluster, "3.0.0", "Allows this connection to read from replicas."),
     row("readwrite", Name::ReadWrite, 1, LOADING | FAST, NONE, Group::Cluster, "3.0.0", "Takes `READONLY` back."),
     row("acl", Name::Acl, -2, 0, NONE, Group::Server, "6.0.0", "Users.").with(&ACL),
@@ -133,6 +134,16 @@ const CLUSTER: [CommandInfo; 13] = [
     row("cluster|shards", Name::ClusterShards, 2, LOADING, NONE, Group::Cluster, "7.0.0", "Lists the shards and their nodes."),
     row("cluster|slaves", Name::ClusterSlaves, 3, LOADING | ADMIN | DANGEROUS, NONE, Group::Cluster, "3.0.0", "Lists the replicas of a node's slots."),
     row("cluster|slots", Name::ClusterSlots, 2, LOADING, NONE, Group::Cluster, "3.0.0", "Lists which node has which hash slots."),
+];
+
+#[rustfmt::skip] // A row is a line.
+const EVENKEEL: [CommandInfo; 6] = [
+    row("evenkeel|balance", Name::EvenkeelBalance, -2, LOADING | ADMIN | DANGEROUS, NONE, Group::Cluster, "7.2.0", "Spreads votes evenly over the nodes."),
+    row("evenkeel|drain", Name::EvenkeelDrain, 3, LOADING | ADMIN | DANGEROUS, NONE, Group::Cluster, "7.2.0", "Moves every vote of a node to others."),
+    row("evenkeel|help", Name::EvenkeelHelp, 2, LOADING, NONE, Group::Cluster, "7.2.0", "Lists the subcommands."),
+    row("evenkeel|move", Name::EvenkeelMove, -4, LOADING | ADMIN | DANGEROUS, NONE, Group::Cluster, "7.2.0", "Gives a shard these voters."),
+    row("evenkeel|shards", Name::EvenkeelShards, 2, LOADING, NONE, Group::Cluster, "7.2.0", "Lists the shards with leaders and voters."),
+    row("evenkeel|transfer", Name::EvenkeelTransfer, -3, LOADING | ADMIN | DANGEROUS, NONE, Group::Cluster, "7.2.0", "Has another node lead a shard."),
 ];
 
 #[rustfmt::skip] // A row is a line.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::Options;
-use super::simulator::{Error, Outcome, Simulator};
+use super::simulator::{Error, Outcome, Run, Simulator};
 
 /// What to run, and when to stop.
 pub(crate) struct Campaign<'a> {
@@ -37,6 +37,15 @@ impl<'a> Campaign<'a> {
         }
     }
 
+    /// A failure is kept, unless it was planted.
+    fn more(&self, simulator: &Simulator, run: &Run) -> Vec<String> {
+        if run.planted.is_some() {
+            return Vec::new();
+        }
+        let path = simulator.capsule(run);
+        vec!["--capsule".to_owned(), path.to_string_lossy().into_owned()]
+    }
+
     /// Runs it; `tell` hears of every seed as it ends.
     pub(crate) fn run(
         &self,
@@ -55,7 +64,8 @@ impl<'a> Campaign<'a> {
                         if index >= self.seeds_max {
                             break;
                         }
-                        let outcome = simulator.run(&self.options.run(self.first + index));
+                        let run = self.options.run(self.first + index);
+                        let outcome = simulator.run_with(&run, &self.more(simulator, &run), &[]);
                         let failed = outcome.as_ref().map_or(true, |outcome| !outcome.is_ok);
                         if failed && self.stops_at_failure {
                             stop.store(true, Ordering::Relaxed);

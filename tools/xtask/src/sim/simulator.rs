@@ -30,7 +30,7 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    fn arguments(&self) -> Vec<String> {
+    pub(crate) fn arguments(&self) -> Vec<String> {
         let mut arguments = vec!["run".to_owned(), self.seed.to_string()];
         for (name, value) in [("--scenario", &self.scenario), ("--planted", &self.planted)] {
             if let Some(value) = value {
@@ -70,6 +70,9 @@ impl Outcome {
 #[derive(Debug)]
 pub(crate) struct Simulator {
     binary: PathBuf,
+    root: PathBuf,
+    /// Where what it writes may go: nothing there is kept in the repository.
+    target: PathBuf,
 }
 
 /// A world that takes longer than this in real time has lost its way.
@@ -90,6 +93,8 @@ impl Simulator {
             .arg(&target)
             .current_dir(root)
             .env("RUSTFLAGS", "--cfg madsim")
+            // Seeds take a fifth less time, and there are many.
+            .env("CARGO_PROFILE_DEV_OPT_LEVEL", "3")
             .env_remove("CARGO_ENCODED_RUSTFLAGS")
             .env_remove("CARGO_BUILD_TARGET")
             .status()
@@ -97,7 +102,8 @@ impl Simulator {
         if !status.success() {
             return Err(Error("the simulator does not build; see above".to_owned()));
         }
-        Ok(Simulator { binary: target.join("debug").join("evenkeel-sim") })
+        let binary = target.join("debug").join("evenkeel-sim");
+        Ok(Simulator { binary, root: root.to_owned(), target })
     }
 
     /// The names of something: `bugs`, `scenarios`.
@@ -105,6 +111,38 @@ impl Simulator {
         let output = self.command(&[what.to_owned()]).output().map_err(|error| self.lost(error))?;
         let text = String::from_utf8_lossy(&output.stdout);
         Ok(text.lines().map(str::to_owned).collect())
+    }
+
+    /// The repository.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A folder for files of one kind, beside the binary.
+    pub(crate) fn folder(&self, kind: &str) -> PathBuf {
+        let folder = self.target.join(kind);
+        // Whoever writes there says what went wrong.
+        let _ = std::fs::create_dir_all(&folder);
+        folder
+    }
+
+    /// Where a failure of this run is kept.
+    pub(crate) fn capsule(&self, run: &Run) -> PathBuf {
+        let scenario = run.scenario.as_deref().unwrap_or("swarm");
+        self.folder("capsules").join(format!("{scenario}-{}.json", run.seed))
+    }
+
+    /// Anything the binary can do, straight to the terminal and without a limit of time.
+    pub(crate) fn pass(&self, arguments: &[String]) -> Result<bool, Error> {
+        let status = Command::new(&self.binary).args(arguments).stdin(Stdio::null()).status();
+        Ok(status.map_err(|error| self.lost(error))?.success())
+    }
+
+    /// Anything the binary can do, in silence: what it printed.
+    pub(crate) fn ask(&self, arguments: &[String]) -> Result<String, Error> {
+        let output = Command::new(&self.binary).args(arguments).stdin(Stdio::null()).output();
+        let output = output.map_err(|error| self.lost(error))?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// One seed, with its story, straight to the terminal.

@@ -148,7 +148,7 @@ impl fmt::Display for Departure<'_> {
         write!(formatter, "{end} {load} arrives {arrival_ns}")?;
         // So that the event hash covers every byte sent.
         match load {
-            Load::Data(bytes) => write!(formatter, " digest {:08x}", digest(bytes)),
+            Load::Data(bytes) => write!(formatter, " digest {:016x}", digest(bytes)),
             _ => Ok(()),
         }
     }
@@ -179,8 +179,8 @@ impl fmt::Display for Load {
     }
 }
 
-fn digest(bytes: &Bytes) -> u32 {
+fn digest(bytes: &Bytes) -> u64 {
     let mut hash = RollingHash::default();
     hash.add_bytes(bytes);
-    hash.value() as u32
+    hash.short_value()
 }

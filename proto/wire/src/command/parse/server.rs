@@ -3,7 +3,7 @@
 use super::{Words, help, is};
 use crate::command::{
     AclCommand, ClusterCommand, Command, CommandError, CommandQuestion, ConfigCommand,
-    LatencyCommand, ListFilter, SlowLogCommand,
+    EvenkeelCommand, LatencyCommand, ListFilter, SlowLogCommand,
 };
 use crate::limits::SLOT_COUNT;
 use crate::number::{parse_float, parse_integer};
@@ -47,8 +47,36 @@ pub(super) fn parse<'a>(words: Words<'a>) -> Result<Command<'a>, CommandError> {
         Name::AclUsers => Command::Acl(AclCommand::Users),
         Name::AclCat if 3 < words.count() => return Err(words.wrong_count()),
         Name::AclCat => Command::Acl(AclCommand::Cat { category: words.list(2).get(0) }),
+        Name::EvenkeelShards
+        | Name::EvenkeelTransfer
+        | Name::EvenkeelMove
+        | Name::EvenkeelDrain
+        | Name::EvenkeelBalance => Command::Evenkeel(evenkeel(words)?),
         _ if words.info.group == Group::Cluster => Command::Cluster(cluster(words)?),
         _ => Command::Command(command(words)?),
+    })
+}
+
+fn evenkeel<'a>(words: Words<'a>) -> Result<EvenkeelCommand<'a>, CommandError> {
+    let shard = || {
+        let number = words.integer(2).ok().and_then(|number| u16::try_from(number).ok());
+        number.ok_or(CommandError::Other("ERR a shard is a number: see EVENKEEL SHARDS"))
+    };
+    Ok(match words.info.id {
+        Name::EvenkeelTransfer if 4 < words.count() => return Err(words.wrong_count()),
+        Name::EvenkeelTransfer => {
+            EvenkeelCommand::Transfer { shard: shard()?, node: words.list(3).get(0) }
+        }
+        Name::EvenkeelMove => EvenkeelCommand::Move { shard: shard()?, voters: words.list(3) },
+        Name::EvenkeelDrain => EvenkeelCommand::Drain { node: words.word(2)? },
+        Name::EvenkeelBalance if words.count() == 2 => {
+            EvenkeelCommand::Balance { without: words.list(2) }
+        }
+        Name::EvenkeelBalance if is(words.word(2)?, "without") && 3 < words.count() => {
+            EvenkeelCommand::Balance { without: words.list(3) }
+        }
+        Name::EvenkeelBalance => return Err(CommandError::Syntax),
+        _ => EvenkeelCommand::Shards,
     })
 }
 

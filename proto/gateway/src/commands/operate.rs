@@ -1,0 +1,83 @@
+//! `EVENKEEL …`: what an operator asks of the cluster, over any connection to any node.
+
+use evenkeel_node::api::{Decided, Operated, Operation, ShardState, slots};
+use evenkeel_wire::arguments::List;
+use evenkeel_wire::command::EvenkeelCommand;
+use evenkeel_wire::reply::Reply;
+
+use crate::commands::{Outcome, Scene};
+use crate::service::Service;
+
+pub(crate) fn answer<S: Service>(scene: &Scene<'_, S>, command: &EvenkeelCommand<'_>) -> Outcome {
+    let operation = match command {
+        EvenkeelCommand::Shards => Operation::Shards,
+        EvenkeelCommand::Transfer { shard, node } => {
+            Operation::Transfer { shard: *shard, to: node.map(name) }
+        }
+        EvenkeelCommand::Move { shard, voters } => {
+            Operation::Move { shard: *shard, voters: names(voters) }
+        }
+        EvenkeelCommand::Drain { node } => Operation::Drain { node: name(node) },
+        EvenkeelCommand::Balance { without } => Operation::Balance { without: names(without) },
+    };
+    let operated = scene.door.service.operate(operation);
+    Outcome::Later(Box::pin(async move {
+        match operated.await {
+            Ok(Operated::Done) => Reply::OK,
+            Ok(Operated::Decided(decided)) => decided_reply(&decided),
+            Ok(Operated::Shards(states)) => {
+                let count = states.len();
+                Reply::Array(states.iter().map(|state| shard_reply(state, count)).collect())
+            }
+            Err(refusal) => Reply::error(refusal),
+        }
+    }))
+}
+
+fn decided_reply(decided: &Decided) -> Reply {
+    let number = |number: usize| Reply::Integer(number as i64);
+    let shards = decided.shards.iter().map(|(shard, voters)| {
+        Reply::Map(vec![
+            (Reply::text("shard"), number(usize::from(*shard))),
+            (Reply::text("voters"), texts(voters)),
+        ])
+    });
+    let stuck = decided.stuck.iter().map(|shard| number(usize::from(*shard)));
+    Reply::Map(vec![
+        (Reply::text("epoch"), Reply::Integer(decided.epoch as i64)),
+        (Reply::text("votes_moved"), number(decided.votes_moved)),
+        (Reply::text("lower_bound"), number(decided.lower_bound)),
+        (Reply::text("shards"), Reply::Array(shards.collect())),
+        (Reply::text("stuck"), Reply::Array(stuck.collect())),
+    ])
+}
+
+/// `count` shards share the hash slots.
+fn shard_reply(state: &ShardState, count: usize) -> Reply {
+    let first = |shard: usize| (shard * usize::from(slots::SLOT_COUNT)).div_ceil(count) as i64;
+    let shard = usize::from(state.shard);
+    let word = |word: &Option<String>| word.as_ref().map_or(Reply::Null, Reply::bulk);
+    Reply::Map(vec![
+        (Reply::text("shard"), Reply::Integer(i64::from(state.shard))),
+        (Reply::text("slot_first"), Reply::Integer(first(shard))),
+        (Reply::text("slot_last"), Reply::Integer(first(shard + 1) - 1)),
+        (Reply::text("leader"), word(&state.leader)),
+        (Reply::text("voters_wanted"), texts(&state.voters_wanted)),
+        (Reply::text("voters"), texts(&state.voters)),
+        (Reply::text("learner"), word(&state.learner)),
+        (Reply::text("lag_max"), Reply::Integer(state.lag_max as i64)),
+        (Reply::text("settled"), Reply::Integer(i64::from(state.is_settled()))),
+    ])
+}
+
+fn texts(names: &[String]) -> Reply {
+    Reply::Array(names.iter().map(Reply::bulk).collect())
+}
+
+fn names(words: &List<'_>) -> Vec<String> {
+    words.iter().map(name).collect()
+}
+
+fn name(word: &[u8]) -> String {
+    String::from_utf8_lossy(word).into_owned()
+}

@@ -1,0 +1,88 @@
+//! What an operator does: changes of leaders and voters, asked for over RESP as anybody would, of
+//! whichever node comes to hand. Whatever the answer, it only has to be one.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use evenkeel_runtime as runtime;
+use evenkeel_runtime::simulated;
+use evenkeel_wire::reply::Reply;
+
+use super::session::Session;
+use super::{World, host_name};
+use crate::fault::NodeIndex;
+
+/// The operator looks elsewhere after this.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+pub(super) async fn transfer(world: &Rc<World>, to: Option<NodeIndex>) {
+    let mut words = vec!["TRANSFER".to_owned(), "0".to_owned()];
+    words.extend(to.map(host_name));
+    ask(world, words).await;
+}
+
+pub(super) async fn move_first_shard(world: &Rc<World>, voters: &[NodeIndex]) {
+    let mut words = vec!["MOVE".to_owned(), "0".to_owned()];
+    words.extend(voters.iter().copied().map(host_name));
+    ask(world, words).await;
+}
+
+pub(super) async fn drain(world: &Rc<World>, node: NodeIndex) {
+    ask(world, vec!["DRAIN".to_owned(), host_name(node)]).await;
+}
+
+pub(super) async fn balance(world: &Rc<World>) {
+    ask(world, vec!["BALANCE".to_owned()]).await;
+}
+
+/// From a machine of its own, so that it is nobody's fault if the answer does not come.
+async fn ask(world: &Rc<World>, words: Vec<String>) {
+    let number = world.operations.get();
+    world.operations.set(number + 1);
+    let address = IpAddr::from([10, 0, 3 + (number / 250) as u8, (number % 250) as u8 + 1]);
+    let node = number as usize % world.hosts.len();
+    let operator = simulated::create_node(&format!("operator-{number}"), address, {
+        let words = words.clone();
+        move || converse(node, words.clone())
+    });
+    let end_ns = simulated::now_ns() + 2 * PATIENCE.as_nanos() as u64;
+    while simulated::is_running(operator) && simulated::now_ns() < end_ns {
+        simulated::sleep_true(Duration::from_millis(5)).await;
+    }
+}
+
+async fn converse(node: NodeIndex, words: Vec<String>) {
+    let world = super::world();
+    let mut command = vec![b"EVENKEEL".to_vec()];
+    command.extend(words.iter().map(|word| word.clone().into_bytes()));
+    let said = words.join(" ");
+    // Whoever cannot be reached is not asked twice: the next one has the same map.
+    for step in 0..world.hosts.len() {
+        let node = (node + step) % world.hosts.len();
+        let address = World::client_address(node);
+        let Some(mut session) = Session::connect(address, PATIENCE).await else {
+            runtime::sleep(Duration::from_millis(20)).await;
+            continue;
+        };
+        match session.exchange(std::slice::from_ref(&command)).await.as_deref() {
+            Ok([Reply::Error(refusal)]) if is_fair(refusal) => {
+                return world.note(&format!("{} refuses {said}: {refusal}", host_name(node)));
+            }
+            Ok([Reply::Error(refusal)]) => {
+                let claim = format!("{} says to EVENKEEL {said}: {refusal}", host_name(node));
+                return world.fail("operator", claim, Vec::new());
+            }
+            Ok(_) => return world.note(&format!("{} does {said}", host_name(node))),
+            Err(_) => return world.note(&format!("nobody knows what came of {said}")),
+        }
+    }
+}
+
+/// What weather can do: it is late, there is no leader, nobody took over, or the target has no vote.
+fn is_fair(refusal: &str) -> bool {
+    let late = ["TIMEOUT ", "CLUSTERDOWN "].iter().any(|code| refusal.starts_with(code));
+    late || refusal.contains("has no vote")
+        || refusal.contains("is still led by")
+        || refusal.contains("nobody else can lead it")
+}
