@@ -129,7 +129,7 @@ async fn serve(door: &Door, stream: TcpStream, number: u64) -> Result<(), String
             }
             (frame, Phase::Running(node)) => {
                 node.peers.heard(&hello.name);
-                node.receive(from, frame);
+                node.receive(from, &hello.name, frame);
             }
             (_, Phase::Forming | Phase::Recovering) => {
                 return Err("this node is not ready for it yet".to_string());
@@ -200,9 +200,9 @@ impl Node {
         }
     }
 
-    fn receive(self: &Rc<Node>, from: ReplicaId, frame: Frame) {
+    fn receive(self: &Rc<Node>, from: ReplicaId, name: &str, frame: Frame) {
         match frame {
-            Frame::Consensus(batch) => self.receive_batch(from, batch),
+            Frame::Consensus(batch) => self.receive_batch(from, name, batch),
             Frame::Forward(forward) => self.serve_forward(from, forward),
             Frame::ForwardReply(answer) => self.forward_answered(answer),
             Frame::SnapshotBegin(begin) => self.snapshot_begins(from, begin),
@@ -219,10 +219,11 @@ impl Node {
         }
     }
 
-    fn receive_batch(self: &Rc<Node>, from: ReplicaId, batch: ConsensusBatch) {
+    fn receive_batch(self: &Rc<Node>, from: ReplicaId, name: &str, batch: ConsensusBatch) {
         if self.peers.map_epoch.get() < batch.map_epoch {
             let epoch = self.peers.map_epoch.get();
-            self.peers.send(from, &Frame::MapRequest(MapRequest { epoch }));
+            // By name: a life that began while this node was away is in the newer map only.
+            self.peers.ask(name, &Frame::MapRequest(MapRequest { epoch }));
         }
         for envelope in batch.messages {
             // A life that was replaced has no say any more, and nobody speaks for another.

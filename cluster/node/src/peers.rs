@@ -126,6 +126,16 @@ impl Peers {
         })
     }
 
+    /// Queues a frame for whoever answers to this name now, though its life may be unknown here: only
+    /// for questions that anybody may answer.
+    pub(crate) fn ask(&self, name: &str, frame: &Frame) {
+        let Some(link) = self.links.iter().find(|link| link.name == name) else { return };
+        if let Err(error) = link.outbox.borrow_mut().frame(frame) {
+            tracing::error!(%error, "a frame was too large to be sent");
+        }
+        link.wake.notify_one();
+    }
+
     pub(crate) fn heard(&self, name: &str) {
         if let Some(link) = self.links.iter().find(|link| link.name == name) {
             link.heard_us.set(runtime::clock::monotonic_us());
