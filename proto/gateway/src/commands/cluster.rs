@@ -1,8 +1,8 @@
 //! `CLUSTER …`: the topology in the shapes that cluster clients parse.
 //!
 //! Every member leads some shards and follows in others, so every member is a primary here; the
-//! replicas of a slot range are the other voters of its shard. While a shard has no leader, one of
-//! its voters stands in: whoever asks it is sent on, or answered.
+//! replicas of a slot range are the other voters of its shard; `CLUSTER SLOTS` leaves them out. While a
+//! shard has no leader, one of its voters stands in: whoever asks it is sent on, or answered.
 
 use std::fmt::Write;
 use std::ops::Range;
