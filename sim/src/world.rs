@@ -74,6 +74,8 @@ pub(crate) struct World {
     fault_count: Cell<usize>,
     /// How often the operator has asked for something.
     operations: Cell<u32>,
+    /// The machines from which it was asked.
+    operators: RefCell<Vec<NodeId>>,
     breach: RefCell<Option<Failure>>,
     is_broken: Signal,
     /// Clients ask while this holds.
@@ -184,6 +186,7 @@ fn begin(plan: Plan, telling: Telling) -> Rc<World> {
         notes: RefCell::default(),
         fault_count: Cell::new(0),
         operations: Cell::new(0),
+        operators: RefCell::default(),
         breach: RefCell::default(),
         is_broken: Signal::default(),
         asks: Cell::new(true),

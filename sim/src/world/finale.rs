@@ -11,7 +11,7 @@ use evenkeel_runtime::simulated;
 
 use super::clients::ask;
 use super::session::Session;
-use super::{World, injector, world};
+use super::{World, injector, operator, world};
 use crate::model::Action;
 use crate::random::Random;
 use crate::workload::{KEY_COUNT, Request, Shape, Workload};
@@ -36,6 +36,7 @@ pub(super) async fn finish(world: &Rc<World>) {
     }
     world.note("the cluster serves");
     world.asks.set(false);
+    operator::are_done(world).await;
     if !is_done_within(CONVERGES_WITHIN, converge(world)).await {
         let lag = lag(world).err().unwrap_or_default();
         let claim =

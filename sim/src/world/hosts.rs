@@ -32,7 +32,7 @@ const DRAIN_MAX: Duration = Duration::from_secs(2);
 /// Makes all hosts, starts their nodes, and keeps them up.
 pub(super) fn start_all(world: &Rc<World>) {
     network::set_framed(PEER_PORT);
-    network::set_default_link(link(&world.plan.knobs.link));
+    network::set_default_link(plain_link(world));
     for (index, host) in world.hosts.iter().enumerate() {
         let id = simulated::create_node(&node_name(index), address(index), move || process(index));
         host.id.set(id).expect("each host is made once");
@@ -68,8 +68,20 @@ pub(super) fn link(weather: &LinkWeather) -> network::Link {
     }
 }
 
-/// What disks are like while nothing befalls them.
+/// What links are like while nothing befalls them: the plan's climate, and none once all is healed, so
+/// that an episode which ends with the weather cannot bring the climate back.
+pub(super) fn plain_link(world: &World) -> network::Link {
+    match world.is_healed.get() {
+        true => network::Link::default(),
+        false => link(&world.plan.knobs.link),
+    }
+}
+
+/// What disks are like while nothing befalls them; see [`plain_link`].
 pub(super) fn plain_disk(world: &World) -> Weather {
+    if world.is_healed.get() {
+        return Weather::default();
+    }
     Weather { slowness: world.plan.knobs.disk_slowness, ..Weather::default() }
 }
 

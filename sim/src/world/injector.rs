@@ -6,7 +6,7 @@ use std::time::Duration;
 use evenkeel_runtime as runtime;
 use evenkeel_runtime::simulated::{self, Kill, NodeId, clocks, network};
 
-use super::hosts::{hold, link, plain_disk, replace_disk};
+use super::hosts::{hold, link, plain_disk, plain_link, replace_disk};
 use super::{World, operator, series};
 use crate::disk::Weather;
 use crate::disk::platter::Tearing;
@@ -61,7 +61,7 @@ async fn strike(world: &Rc<World>, fault: Fault) {
         Fault::Network { weather, lasts } => {
             network::set_default_link(link(&weather));
             wait(world, lasts).await;
-            network::set_default_link(link(&world.plan.knobs.link));
+            network::set_default_link(plain_link(world));
         }
         Fault::Reset { left, right } => {
             network::reset(world.id(left), world.id(right));
@@ -226,13 +226,13 @@ pub(super) async fn wait(world: &Rc<World>, lasts: Duration) {
 /// The end of all weather: what is cut is joined, what stands goes on, what is down may start.
 pub(super) fn heal(world: &Rc<World>) {
     world.is_healed.set();
-    network::set_default_link(network::Link::default());
+    network::set_default_link(plain_link(world));
     network::heal();
     for (node, host) in world.hosts.iter().enumerate() {
         let id = world.id(node);
         clocks::thaw(id);
         simulated::resume(id);
-        host.drive.set_weather(Weather::default());
+        host.drive.set_weather(plain_disk(world));
         host.down_until_ns.set(0);
     }
     world.note("the weather is over");

@@ -46,8 +46,17 @@ async fn ask(world: &Rc<World>, words: Vec<String>) {
         let words = words.clone();
         move || converse(node, words.clone())
     });
+    world.operators.borrow_mut().push(operator);
     let end_ns = simulated::now_ns() + 2 * PATIENCE.as_nanos() as u64;
     while simulated::is_running(operator) && simulated::now_ns() < end_ns {
+        simulated::sleep_true(Duration::from_millis(5)).await;
+    }
+}
+
+/// Ends when every question has its answer, or nobody waits for it any more: what is asked for while
+/// the weather ends is done in the calm, and moves leaders and voters as it should.
+pub(super) async fn are_done(world: &Rc<World>) {
+    while world.operators.borrow().iter().any(|&operator| simulated::is_running(operator)) {
         simulated::sleep_true(Duration::from_millis(5)).await;
     }
 }
