@@ -52,6 +52,8 @@ pub enum Bug {
     JointQuorumSkipped,
     /// `leader.rs`: a learner's answers to heartbeats count as the voters'.
     LearnerCounted,
+    /// `acceptor.rs`: whoever missed its own removal is promised to, if it asks a leaderless voter.
+    OutvotedElected,
 }
 
 impl Bug {
@@ -80,6 +82,7 @@ impl Bug {
         Bug::AcksFromNonVoters,
         Bug::JointQuorumSkipped,
         Bug::LearnerCounted,
+        Bug::OutvotedElected,
     ];
 
     /// For command lines and reports.
@@ -108,6 +111,7 @@ impl Bug {
             Bug::AcksFromNonVoters => "acks-from-non-voters",
             Bug::JointQuorumSkipped => "joint-quorum-skipped",
             Bug::LearnerCounted => "learner-counted",
+            Bug::OutvotedElected => "outvoted-elected",
         }
     }
 }

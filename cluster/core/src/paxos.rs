@@ -250,8 +250,7 @@ impl Paxos {
 
     /// Every voter of every configuration in force, but this replica.
     fn others(&self) -> BTreeSet<ReplicaId> {
-        let all = self.log.in_force();
-        let voters = all.iter().flat_map(|(_, configuration)| &configuration.voters);
+        let voters = self.log.in_force().flat_map(|(_, configuration)| &configuration.voters);
         voters.copied().filter(|&voter| voter != self.id).collect()
     }
 
@@ -337,7 +336,7 @@ impl Consensus for Paxos {
 
     fn status(&self) -> Status {
         let progress = match &self.state {
-            State::Leader(leadership) => leadership.vouched(self.id).into_iter().collect(),
+            State::Leader(leadership) => leadership.vouched(self.id).collect(),
             State::Follower { .. } | State::PreVote(_) | State::Candidate(_) => Vec::new(),
         };
         Status {

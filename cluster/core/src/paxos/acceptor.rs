@@ -34,6 +34,7 @@ impl Paxos {
         let granted = self.promised.round < ballot.round
             && self.may_elect(now, from, ballot, transfer)
             && self.can_report_from(commit.next())
+            && !self.is_outvoted(from, commit)
             && complete;
         let message = Message::PrePromise { ballot, granted, promised: self.promised };
         effects.push(Effect::Send { to: from, message, after: None });
@@ -59,8 +60,8 @@ impl Paxos {
             let message = Message::Reject { promised: self.promised };
             return effects.push(Effect::Send { to: from, message, after: None });
         }
-        if !self.can_report_from(first) {
-            return; // Chosen entries it asks for are gone from memory: it must not lead.
+        if !self.can_report_from(first) || self.is_outvoted(from, first.previous()) {
+            return; // Chosen entries it asks for are gone from memory, or it is: it must not lead.
         }
         if !again {
             if !self.may_elect(now, from, ballot, transfer) {
@@ -135,6 +136,15 @@ impl Paxos {
     /// Whether everything this replica has accepted from there on is still in memory.
     fn can_report_from(&self, first: Slot) -> bool {
         self.log.base() < first || planted(Bug::ChosenHoleFilled)
+    }
+
+    /// Whether a candidate that knows chosen what is up to `commit` has missed its own removal. Two such
+    /// would elect each other by the voters of old, and raise the ballots of those of today.
+    ///
+    /// One that knows as much as this replica may be the last that does: see `take_care`.
+    fn is_outvoted(&self, candidate: ReplicaId, commit: Slot) -> bool {
+        let votes = self.log.in_force().any(|(_, configuration)| configuration.contains(candidate));
+        !votes && commit < self.log.commit() && !planted(Bug::OutvotedElected)
     }
 
     /// A replica that promises a ballot starts over in what it knows of its leader's log.

@@ -67,10 +67,18 @@ impl Leadership {
     }
 
     /// What everyone has on disk, in this ballot or chosen. This replica is `id`.
-    pub(super) fn vouched(&self, id: ReplicaId) -> BTreeMap<ReplicaId, Slot> {
+    pub(super) fn vouched(&self, id: ReplicaId) -> impl Iterator<Item = (ReplicaId, Slot)> + Clone {
         assert!(!self.peers.contains_key(&id), "a leader is not its own peer");
         let peers = self.peers.iter().map(|(&peer, progress)| (peer, progress.vouched));
-        peers.chain([(id, self.own_vouched)]).collect()
+        peers.chain([(id, self.own_vouched)])
+    }
+
+    /// The same of one replica; nothing, if it is no peer.
+    pub(super) fn vouched_by(&self, id: ReplicaId, voter: ReplicaId) -> Slot {
+        if voter == id {
+            return self.own_vouched;
+        }
+        self.peers.get(&voter).map_or(Slot(0), |progress| progress.vouched)
     }
 
     /// The newest round a replica has answered, and when it started. This replica is `id`.
@@ -254,7 +262,7 @@ impl Paxos {
     pub(super) fn advance_commit(&mut self, now: Micros, effects: &mut Vec<Effect>) {
         loop {
             let State::Leader(leadership) = &self.state else { return };
-            let chosen = quorum::chosen(&self.log, &leadership.vouched(self.id));
+            let chosen = quorum::chosen(&self.log, leadership, self.id);
             assert!(chosen <= self.log.last(), "chosen, but never proposed");
             if !self.commit_to(chosen, effects) {
                 return;

@@ -5,10 +5,9 @@
 //!  1 ───────────────────── base ───────────────── applied ─────────── commit ───────────────── last
 //! ```
 //!
-//! **Invariant.** A slot up to `commit` never changes its payload.
+//! **Invariant.** A slot up to `commit` never changes its payload, and none is missing above `base`.
 
-use alloc::collections::BTreeMap;
-use alloc::vec::Vec;
+use alloc::collections::{BTreeMap, VecDeque};
 
 use super::timing::Limits;
 use crate::consensus::{Configuration, Entry, Payload, Recovered, Slot, SnapshotMark};
@@ -21,8 +20,11 @@ pub(super) struct Log {
     base: SnapshotMark,
     commit: Slot,
     applied: Slot,
-    entries: BTreeMap<Slot, Entry>,
-    /// Every configuration in `entries`: a shortcut.
+    /// From `base` to `commit`, without a hole: written once, read for laggards, forgotten in order.
+    chosen: VecDeque<Entry>,
+    /// Above `commit`: few, and a disk that lost one leaves a hole.
+    open: BTreeMap<Slot, Entry>,
+    /// Every configuration in `chosen` and `open`: a shortcut.
     configurations: BTreeMap<Slot, Configuration>,
     bytes_chosen: u64,
     bytes_open: u64,
@@ -35,7 +37,8 @@ impl Log {
             commit: base.slot,
             applied: base.slot,
             base,
-            entries: BTreeMap::new(),
+            chosen: VecDeque::new(),
+            open: BTreeMap::new(),
             configurations: BTreeMap::new(),
             bytes_chosen: 0,
             bytes_open: 0,
@@ -46,7 +49,7 @@ impl Log {
             }
         }
         // A disk may have lost an entry that was known chosen; what is not here is not known.
-        while log.commit < recovered.commit && log.entries.contains_key(&log.commit.next()) {
+        while log.commit < recovered.commit && log.open.contains_key(&log.commit.next()) {
             log.commit_to(log.commit.next());
         }
         log
@@ -63,16 +66,22 @@ impl Log {
 
     /// The highest slot accepted.
     pub(super) fn last(&self) -> Slot {
-        self.entries.last_key_value().map_or(self.base.slot, |(&slot, _)| slot)
+        self.open.last_key_value().map_or(self.commit, |(&slot, _)| slot)
     }
 
     pub(super) fn entry(&self, slot: Slot) -> Option<&Entry> {
-        self.entries.get(&slot)
+        match self.place(slot) {
+            Some(place) => self.chosen.get(place),
+            None => self.open.get(&slot),
+        }
     }
 
     /// In slot order.
     pub(super) fn entries_from(&self, slot: Slot) -> impl Iterator<Item = &Entry> {
-        self.entries.range(slot..).map(|(_, entry)| entry)
+        let before = slot.previous().0.saturating_sub(self.base.slot.0);
+        let before = usize::try_from(before).unwrap_or(usize::MAX).min(self.chosen.len());
+        let chosen = self.chosen.range(before..);
+        chosen.chain(self.open.range(slot..).map(|(_, entry)| entry))
     }
 
     /// What is proposed and not yet chosen: entries, bytes.
@@ -96,10 +105,13 @@ impl Log {
                 self.configurations.remove(&slot); // An older ballot's change never came to be.
             }
         }
-        let replaced = self.entries.insert(slot, entry).map_or(0, |old| bytes_of(&old.payload));
-        let sum = if slot <= self.commit { &mut self.bytes_chosen } else { &mut self.bytes_open };
-        assert!(replaced <= *sum, "bytes were counted twice, or not at all");
-        *sum = *sum + bytes - replaced;
+        if let Some(place) = self.place(slot) {
+            self.chosen[place] = entry; // The same payload in a later ballot.
+            return;
+        }
+        let replaced = self.open.insert(slot, entry).map_or(0, |old| bytes_of(&old.payload));
+        assert!(replaced <= self.bytes_open, "bytes were counted twice, or not at all");
+        self.bytes_open = self.bytes_open + bytes - replaced;
     }
 
     /// The slots up to here are chosen. Says whether that is news.
@@ -107,14 +119,16 @@ impl Log {
         if slot <= self.commit {
             return false;
         }
-        let news = self.entries.range(self.commit.next()..=slot);
-        let (count, bytes) = news.fold((0, 0), |(count, bytes), (_, entry)| {
-            (count + 1, bytes + bytes_of(&entry.payload))
-        });
-        assert!(count == slot.0 - self.commit.0, "chosen, but not in the log: up to {}", slot.0);
-        self.bytes_open -= bytes;
-        self.bytes_chosen += bytes;
-        self.commit = slot;
+        while self.commit < slot {
+            self.commit = self.commit.next();
+            let Some(entry) = self.open.remove(&self.commit) else {
+                unreachable!("chosen, but not in the log: slot {}", self.commit.0);
+            };
+            let bytes = bytes_of(&entry.payload);
+            self.bytes_open -= bytes;
+            self.bytes_chosen += bytes;
+            self.chosen.push_back(entry);
+        }
         true
     }
 
@@ -138,10 +152,11 @@ impl Log {
     /// Entries above the mark stay: this replica may have vouched for them, and a promise is a promise.
     pub(super) fn install(&mut self, mark: SnapshotMark) {
         assert!(self.commit < mark.slot, "an older snapshot would undo what is applied");
-        self.entries = self.entries.split_off(&mark.slot.next());
+        self.chosen.clear();
+        self.open = self.open.split_off(&mark.slot.next());
         self.configurations = self.configurations.split_off(&mark.slot.next());
         self.bytes_chosen = 0;
-        self.bytes_open = self.entries.values().map(|entry| bytes_of(&entry.payload)).sum();
+        self.bytes_open = self.open.values().map(|entry| bytes_of(&entry.payload)).sum();
         self.commit = mark.slot;
         self.applied = mark.slot;
         self.base = mark;
@@ -165,18 +180,31 @@ impl Log {
     /// The chosen configuration, then every later one that is not chosen yet, with its slot.
     ///
     /// Whoever needs a quorum needs one in each of these.
-    pub(super) fn in_force(&self) -> Vec<(Slot, &Configuration)> {
+    pub(super) fn in_force(&self) -> impl Iterator<Item = (Slot, &Configuration)> {
         let chosen = self.configuration_at(self.commit).expect("base <= commit");
-        let mut all = Vec::from([(self.commit, chosen)]);
         let open = self.configurations.range(self.commit.next()..);
-        all.extend(open.map(|(&slot, configuration)| (slot, configuration)));
-        all
+        let open = open.map(|(&slot, configuration)| (slot, configuration));
+        core::iter::once((self.commit, chosen)).chain(open)
+    }
+
+    /// Whether no change of voters is under way.
+    pub(super) fn is_settled(&self) -> bool {
+        self.in_force().count() == 1
+    }
+
+    /// Where in `chosen` the entry of a slot is.
+    fn place(&self, slot: Slot) -> Option<usize> {
+        if slot <= self.base.slot || self.commit < slot {
+            return None;
+        }
+        usize::try_from(slot.0 - self.base.slot.0 - 1).ok()
     }
 
     fn forget_first(&mut self) {
         let slot = self.base.slot.next();
         assert!(slot <= self.applied, "the driver has yet to read this entry");
-        let entry = self.entries.remove(&slot).expect("slots up to commit have no holes");
+        let entry = self.chosen.pop_front().expect("slots up to commit have no holes");
+        assert!(entry.slot == slot, "slots up to commit have no holes");
         self.bytes_chosen -= bytes_of(&entry.payload);
         self.base.slot = slot;
         if let Some(configuration) = self.configurations.remove(&slot) {

@@ -98,7 +98,7 @@ impl Paxos {
     pub(super) fn settle_membership(&mut self, now: Micros, effects: &mut Vec<Effect>) {
         let voters = self.others();
         let (ballot, commit) = (self.promised, self.log.commit());
-        let is_settled = self.log.in_force().len() == 1;
+        let is_settled = self.log.is_settled();
         let is_voter = self.is_voter();
         let State::Leader(leadership) = &mut self.state else { return };
         let learner = leadership.learner.as_ref().map(|learner| learner.replica);
@@ -132,7 +132,7 @@ impl Paxos {
             return Some(Refusal::Busy); // Its own ballot has nothing chosen yet.
         }
         let now = self.log.configuration();
-        let one_at_a_time = self.log.in_force().len() == 1;
+        let one_at_a_time = self.log.is_settled();
         let well_formed = !configuration.voters.is_empty()
             && configuration.voters.is_sorted_by(|left, right| left < right);
         let joining = configuration.voters.iter().filter(|&&voter| !now.contains(voter)).count();
@@ -144,7 +144,7 @@ impl Paxos {
 
     /// Whether proposals are for somebody else, and whom.
     pub(super) fn proposals_go_to(&self) -> Option<Option<ReplicaId>> {
-        let takes_care = !self.is_voter() && self.log.in_force().len() == 1;
+        let takes_care = !self.is_voter() && self.log.is_settled();
         match &self.state {
             State::Leader(_) if takes_care && !planted(Bug::RemovedLeaderServesOn) => Some(None),
             State::Leader(leadership) => {

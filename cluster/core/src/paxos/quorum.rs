@@ -5,9 +5,9 @@
 //! leader may come back under a later ballot, changes of voters included; two such changes need not
 //! share a voter, but each of their quorums meets every quorum of the configuration they came from.
 
-use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::vec::Vec;
+use alloc::collections::BTreeSet;
 
+use super::leader::Leadership;
 use super::log::Log;
 use crate::bugs::{Bug, planted};
 use crate::consensus::{Configuration, ReplicaId, Slot};
@@ -17,14 +17,13 @@ pub(super) fn reached<T: Ord + Copy>(
     configuration: &Configuration,
     value: impl Fn(ReplicaId) -> T,
 ) -> T {
-    let values = configuration.voters.iter().map(|&voter| value(voter)).collect();
-    median(configuration, values)
+    let values = configuration.voters.iter().map(|&voter| value(voter));
+    reached_by(majority(configuration), values)
 }
 
 /// The same in every configuration in force.
 pub(super) fn reached_in_all<T: Ord + Copy>(log: &Log, value: impl Fn(ReplicaId) -> T) -> T {
-    let all = counted(log);
-    let lowest = all.iter().map(|(_, configuration)| reached(configuration, &value)).min();
+    let lowest = counted(log).map(|(_, configuration)| reached(configuration, &value)).min();
     lowest.expect("some configuration is in force")
 }
 
@@ -33,20 +32,19 @@ pub(super) fn agreed(configuration: &Configuration, agreed: &BTreeSet<ReplicaId>
     reached(configuration, |voter| agreed.contains(&voter))
 }
 
-/// Up to where slots are chosen, given up to where each replica has vouched.
+/// Up to where slots are chosen, given up to where each replica has vouched. The leader is `id`.
 ///
 /// A slot before a change of voters needs a quorum of the old configuration only.
-pub(super) fn chosen(log: &Log, vouched: &BTreeMap<ReplicaId, Slot>) -> Slot {
-    let all = counted(log);
+pub(super) fn chosen(log: &Log, leadership: &Leadership, id: ReplicaId) -> Slot {
     let mut chosen = Slot(u64::MAX);
-    for (slot, configuration) in all {
+    for (slot, configuration) in counted(log) {
         if chosen < slot {
             break;
         }
         let here = if planted(Bug::AcksFromNonVoters) {
-            median(configuration, vouched.values().copied().collect())
+            reached_by(majority(configuration), leadership.vouched(id).map(|(_, slot)| slot))
         } else {
-            reached(configuration, |voter| vouched.get(&voter).copied().unwrap_or_default())
+            reached(configuration, |voter| leadership.vouched_by(id, voter))
         };
         chosen = if slot <= log.commit() { here } else { chosen.min(here.max(slot.previous())) };
     }
@@ -55,19 +53,19 @@ pub(super) fn chosen(log: &Log, vouched: &BTreeMap<ReplicaId, Slot>) -> Slot {
 }
 
 /// Whose quorums are needed, each from which slot on.
-fn counted(log: &Log) -> Vec<(Slot, &Configuration)> {
-    let mut all = log.in_force();
-    if planted(Bug::JointQuorumSkipped) {
-        all.drain(..all.len() - 1);
-    }
-    all
+fn counted(log: &Log) -> impl Iterator<Item = (Slot, &Configuration)> {
+    let skipped = if planted(Bug::JointQuorumSkipped) { log.in_force().count() - 1 } else { 0 };
+    log.in_force().skip(skipped)
 }
 
-fn median<T: Ord + Copy>(configuration: &Configuration, mut values: Vec<T>) -> T {
-    assert!(configuration.majority() <= values.len(), "fewer answers than voters");
-    if planted(Bug::CommitWithMinority) {
-        return values[values.len() / 2];
-    }
-    values.sort_unstable_by(|left, right| right.cmp(left));
-    values[configuration.majority() - 1]
+fn majority(configuration: &Configuration) -> usize {
+    let majority = configuration.majority();
+    if planted(Bug::CommitWithMinority) { (majority - 1).max(1) } else { majority }
+}
+
+/// The highest of these values that so many of them reach. This is asked for every message, so it
+/// compares each with each, a handful, and allocates nothing.
+fn reached_by<T: Ord + Copy>(needed: usize, values: impl Iterator<Item = T> + Clone) -> T {
+    let reaches = |least: &T| needed <= values.clone().filter(|value| least <= value).count();
+    values.clone().filter(reaches).max().expect("there are as many answers as voters")
 }

@@ -104,8 +104,8 @@ impl Default for Limits {
             accept_count_max: 1_024,
             accept_bytes_max: 1 << 20,
             pipeline_bytes_max: 4 << 20,
-            retained_count_max: 4_096,
-            retained_bytes_max: 2 << 20,
+            retained_count_max: 1_024,
+            retained_bytes_max: 1 << 20,
             reads_waiting_max: 65_536,
             learner_lag_max: 64,
         }
