@@ -164,9 +164,9 @@ impl Node {
         let one = |group| Job::One(Request { group, task: Task::Command(owned()), stamp: None });
         match command {
             Command::Scan { cursor, .. } => {
-                let slot = u16::try_from(*cursor).ok().filter(|slot| *slot < slots::SLOT_COUNT);
-                let slot = slot.ok_or_else(|| Reply::error("ERR invalid cursor"))?;
-                match self.scanned_group(slot) {
+                let place = scan::Place::of(*cursor);
+                let place = place.ok_or_else(|| Reply::error("ERR invalid cursor"))?;
+                match self.scanned_group(place.slot) {
                     Some(group) => Ok(one(group)),
                     None => Err(scan::reply(0, Vec::new())),
                 }

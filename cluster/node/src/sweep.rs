@@ -11,7 +11,7 @@ use evenkeel_wire::command::Command;
 use evenkeel_wire::glob;
 use evenkeel_wire::reply::Reply;
 
-use crate::command::scan::{self, Filter};
+use crate::command::scan::{self, Filter, Place};
 use crate::config::ClusterMode;
 use crate::node::Node;
 use crate::views::{Write, is_over};
@@ -22,6 +22,9 @@ const FLUSHED_COUNT_MAX: usize = 2048;
 const FLUSHED_BYTES_MAX: usize = 512 * 1024;
 /// The most slots that one call of `SCAN` looks at: an empty keyspace must not take a second.
 const SCANNED_SLOTS_MAX: u16 = 1024;
+/// So many keys of one slot come together, even if `COUNT` asks for fewer: each part of a slot looks at
+/// all of its keys, and a `{tag}` may gather a million.
+const SCANNED_TOGETHER: usize = 4_096;
 
 impl Node {
     /// The groups that a command about all keys is about: every shard, or, where clients follow the
@@ -95,20 +98,22 @@ fn walk(
     count: u64,
     now_ms: u64,
 ) -> Reply {
-    let Some(start) = scan::slot(cursor) else { return scan::reply(0, Vec::new()) };
-    let start = start.max(slots.start); // It may have skipped shards of other nodes.
-    let end = slots.end.min(start.saturating_add(SCANNED_SLOTS_MAX));
-    let (mut keys, mut looked_at, mut next) = (Vec::new(), 0, start);
-    while next < end && looked_at < count {
-        for key in live(store, next, now_ms) {
-            looked_at += 1;
-            if filter.shows(key) {
-                keys.push(Bytes::copy_from_slice(key));
-            }
-        }
-        next += 1;
+    let Some(start) = Place::of(cursor) else { return scan::reply(0, Vec::new()) };
+    let mut place = start.max(Place::start(slots.start)); // It may have skipped other nodes' shards.
+    let end = slots.end.min(place.slot.saturating_add(SCANNED_SLOTS_MAX));
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    let (mut keys, mut looked_at) = (Vec::new(), 0);
+    while place.slot < end && looked_at < count {
+        let room = (count - looked_at).max(SCANNED_TOGETHER);
+        let (part, last) = scan::next_part(live(store, place.slot, now_ms), place.hash, room);
+        looked_at += part.len();
+        keys.extend(part.into_iter().filter(|key| filter.shows(key)).map(Bytes::copy_from_slice));
+        place = match last {
+            Some(hash) => Place::behind(place.slot, hash),
+            None => Place::start(place.slot + 1),
+        };
     }
-    scan::reply(scan::cursor(next), keys)
+    scan::reply(place.cursor(), keys)
 }
 
 fn flush(store: &Store, slots: Range<u16>) -> Vec<Write> {

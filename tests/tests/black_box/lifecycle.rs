@@ -76,6 +76,38 @@ fn a_cluster_that_moved_to_other_ports_sends_its_clients_there() {
 }
 
 #[test]
+fn a_slot_with_very_many_keys_is_scanned_in_parts() {
+    // Goal: a reply of SCAN has bounds, whatever a tag gathers in one slot. Method: 10,000 keys with one
+    // tag; each call asks another node, each part is a few thousand at most, and every key comes once.
+    let folder = Folder::new();
+    let cluster = Cluster::start(&folder.path, 3);
+    let mut nodes: Vec<_> = (1..=3).map(|node| cluster.connect(node)).collect();
+    for first in (0..10_000).step_by(500) {
+        let pairs = (first..first + 500).map(|number| format!(" {{tag}}:{number} x"));
+        let answer = nodes[0].ask(&format!("MSET{}", pairs.collect::<String>()));
+        assert_eq!(answer, Answer::Simple("OK".to_owned()));
+    }
+    let (mut cursor, mut scanned, mut parts) = ("0".to_owned(), Vec::new(), 0);
+    loop {
+        let turn = parts % nodes.len();
+        let Answer::Array(answer) = nodes[turn].ask(&format!("SCAN {cursor} COUNT 10")) else {
+            panic!("SCAN is a pair")
+        };
+        let [Answer::Bulk(next), keys] = &answer[..] else { panic!("{answer:?}") };
+        let keys = keys_of(keys.clone());
+        assert!(keys.len() <= 4_096, "{} keys in one reply", keys.len());
+        scanned.extend(keys);
+        parts += 1;
+        cursor = String::from_utf8(next.clone()).unwrap();
+        if cursor == "0" {
+            break;
+        }
+    }
+    assert_eq!(scanned.len(), 10_000);
+    assert_eq!(scanned.iter().collect::<BTreeSet<_>>().len(), 10_000, "every key once");
+}
+
+#[test]
 fn in_redirect_mode_each_node_answers_for_its_own_keys() {
     // Goal: a cluster client that asks every node counts every key once. Method: all of DBSIZE, KEYS and
     // SCAN, on every node; together they are the keyspace.
