@@ -97,6 +97,12 @@ pub enum Series {
     /// A newcomer whose disk is slow learns for `step`; then it and the leader are alone for `lasts`,
     /// and the others, who are a quorum, elect.
     LearnerTrap,
+    /// The leader is alone with what it still writes down; as soon as another one has chosen its first
+    /// values, that one is cut off for `lasts`, and the third learns of both.
+    Ghosts,
+    /// A voter is away for `step` while another one's vote goes to a newcomer; the snapshot that brings
+    /// it back is the first that it hears of the change.
+    AbsentVoter,
 }
 
 impl Series {
@@ -112,10 +118,12 @@ impl Series {
         Series::StaleVouch,
         Series::Laggard,
         Series::SnapshotCut,
+        Series::Ghosts,
     ];
 
     /// Those that need a node without a vote: worlds of four and five.
-    pub const OF_VOTERS: &[Series] = &[Series::VotersOnTheMove, Series::LearnerTrap];
+    pub const OF_VOTERS: &[Series] =
+        &[Series::VotersOnTheMove, Series::LearnerTrap, Series::AbsentVoter];
 
     /// As it is counted.
     pub fn name(self) -> &'static str {
@@ -132,6 +140,8 @@ impl Series {
             Series::SnapshotCut => "snapshot-cut",
             Series::VotersOnTheMove => "move-shard",
             Series::LearnerTrap => "learner-trap",
+            Series::Ghosts => "ghosts",
+            Series::AbsentVoter => "absent-voter",
         }
     }
 
@@ -150,6 +160,8 @@ impl Series {
             Series::SnapshotCut => [(80, 200), (40, 120)],
             Series::VotersOnTheMove => [(2, 40), (8, 60)],
             Series::LearnerTrap => [(12, 40), (40, 80)],
+            Series::Ghosts => [(1, 16), (60, 120)],
+            Series::AbsentVoter => [(100, 240), (40, 120)],
         }
     }
 }

@@ -61,6 +61,8 @@ impl Scenario {
         Scenario::Series(Series::SnapshotCut),
         Scenario::Series(Series::VotersOnTheMove),
         Scenario::Series(Series::LearnerTrap),
+        Scenario::Series(Series::Ghosts),
+        Scenario::Series(Series::AbsentVoter),
     ];
 
     /// For command lines.
@@ -247,7 +249,7 @@ fn suit(plan: &mut Plan, series: Series, random: &mut Random) {
     knobs.link = LinkWeather { latency_us: 200, ..LinkWeather::default() };
     knobs.padding = match series {
         // The leader's log must outgrow what it keeps for laggards.
-        Series::Laggard | Series::SnapshotCut => 20_000,
+        Series::Laggard | Series::SnapshotCut | Series::AbsentVoter => 20_000,
         // Several sectors and several records a write, so that it is torn between and within them.
         Series::PowerStorm => 1_000,
         Series::VotersOnTheMove => *random.pick(&[0, 0, 20_000]),
@@ -257,7 +259,8 @@ fn suit(plan: &mut Plan, series: Series, random: &mut Random) {
         // Or hardly a record a write, and many writes a flush.
         knobs.chunk_size = *random.pick(&[4 << 10, 2 << 20]);
     }
-    plan.client_count = if series == Series::PowerStorm { 8 } else { 5 };
+    let is_crowded = matches!(series, Series::PowerStorm | Series::Ghosts);
+    plan.client_count = if is_crowded { 8 } else { 5 };
     plan.think = Duration::from_millis(4);
     plan.duration = Duration::from_secs(16);
 }

@@ -141,7 +141,8 @@ impl Node {
     ) -> Attempt {
         let mut group = self.groups[request.group as usize].borrow_mut();
         let group = &mut *group;
-        let anywhere = planted(Bug::ReadAnywhere) && request.stamp.is_none();
+        let is_read = request.stamp.is_none() && matches!(request.task, Task::Command(_));
+        let anywhere = is_read && planted(Bug::ReadAnywhere);
         if anywhere && let Ok(evaluated) = self.evaluate_task(group, request, fetched) {
             return Attempt::Answered(evaluated.reply);
         }

@@ -80,6 +80,8 @@ const SWARM: &[Family] = &[
     Family::Drains,
     Family::Series(Series::VotersOnTheMove),
     Family::Series(Series::LearnerTrap),
+    Family::Series(Series::Ghosts),
+    Family::Series(Series::AbsentVoter),
 ];
 
 /// Which families this seed gets. In the swarm each of them is in or out, so that none hides another;

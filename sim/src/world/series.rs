@@ -38,6 +38,8 @@ pub(super) async fn play(world: &Rc<World>, series: Series, step: Duration, last
         Series::SnapshotCut => snapshot_cut(world, &cast, step, lasts).await,
         Series::VotersOnTheMove => voters_on_the_move(world, step, lasts).await,
         Series::LearnerTrap => learner_trap(world, step, lasts).await,
+        Series::Ghosts => ghosts(world, &cast, step, lasts).await,
+        Series::AbsentVoter => absent_voter(world, step, lasts).await,
     }
 }
 
@@ -283,5 +285,38 @@ async fn learner_trap(world: &Rc<World>, step: Duration, lasts: Duration) {
         wait(world, lasts).await;
     }
     drive.set_weather(plain_disk(world));
+    wait(world, lasts).await;
+}
+
+/// The first values of the second leader stand where the first one has its own, which nobody chose.
+async fn ghosts(world: &Rc<World>, cast: &Cast, step: Duration, lasts: Duration) {
+    let followers = [&cast.kept[..], &cast.others[..]].concat();
+    let alone = Blocked::between(world, &[cast.leader], &followers);
+    let elected = async {
+        while world.leader() == cast.leader {
+            simulated::sleep_true(AT_ONCE).await;
+        }
+    };
+    runtime::either(elected, wait(world, lasts)).await;
+    // A few round trips: by then some of its values are chosen, and only it knows of the last ones.
+    wait(world, step / 16).await;
+    let cut = blocked(world, &Cut::Halves(vec![world.leader()]));
+    drop(alone);
+    block_for(world, cut, lasts).await;
+}
+
+/// With the leader, the one whose vote is taken is a quorum of the old voters, and the newcomer one of
+/// the new: nobody needs whoever is away.
+async fn absent_voter(world: &Rc<World>, step: Duration, lasts: Duration) {
+    let Electorate { leader, followers, spare } = Electorate::now(world);
+    let (Some(&new), [absent, _, ..]) = (spare.first(), &followers[..]) else { return };
+    let everybody: Vec<NodeIndex> = (0..world.hosts.len()).collect();
+    let away = Blocked::between(world, &[*absent], &everybody);
+    let move_and_grow = async {
+        operator::move_first_shard(world, &[leader, *absent, new]).await;
+        wait(world, step).await;
+    };
+    runtime::either(world.is_healed.wait(), move_and_grow).await;
+    drop(away);
     wait(world, lasts).await;
 }

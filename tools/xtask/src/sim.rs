@@ -11,6 +11,7 @@ mod audit;
 mod bench;
 mod bugs;
 mod campaign;
+mod rotation;
 mod simulator;
 mod soak;
 

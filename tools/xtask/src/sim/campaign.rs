@@ -5,11 +5,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::Options;
+use super::rotation::Rotation;
 use super::simulator::{Error, Outcome, Run, Simulator};
 
 /// What to run, and when to stop.
 pub(crate) struct Campaign<'a> {
     options: &'a Options,
+    /// Seeds take turns through all weather; otherwise each gets what the options say.
+    pub(crate) rotation: Option<&'a Rotation>,
     first: u64,
     pub(crate) seeds_max: u64,
     pub(crate) time_max: Duration,
@@ -30,10 +33,18 @@ impl<'a> Campaign<'a> {
     pub(crate) fn new(options: &'a Options, first: u64) -> Campaign<'a> {
         Campaign {
             options,
+            rotation: None,
             first,
             seeds_max: 1,
             time_max: Duration::from_secs(86_400),
             stops_at_failure: true,
+        }
+    }
+
+    fn world(&self, seed: u64) -> Run {
+        match self.rotation {
+            Some(rotation) => rotation.run(self.options, seed),
+            None => self.options.run(seed),
         }
     }
 
@@ -64,7 +75,7 @@ impl<'a> Campaign<'a> {
                         if index >= self.seeds_max {
                             break;
                         }
-                        let run = self.options.run(self.first + index);
+                        let run = self.world(self.first + index);
                         let outcome = simulator.run_with(&run, &self.more(simulator, &run), &[]);
                         let failed = outcome.as_ref().map_or(true, |outcome| !outcome.is_ok);
                         if failed && self.stops_at_failure {

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::Options;
+use super::rotation::Rotation;
 use super::simulator::{Error, Outcome, Run, Simulator};
 
 /// Capsules of one oracle; a capsule is some kilobytes.
@@ -29,14 +30,11 @@ struct Tally {
 /// Runs for so many hours (or seeds, if that is said) and sums up; true if nothing failed.
 #[expect(clippy::disallowed_methods, reason = "a night lasts for real hours")]
 pub(super) fn soak(simulator: &Simulator, options: &Options) -> Result<bool, Error> {
-    let scenarios = match &options.scenario {
-        Some(name) => vec![name.clone()],
-        None => simulator.list("scenarios")?,
-    };
     let first = options.from.unwrap_or_else(super::seed_from_clock);
+    let rotation = Rotation::new(simulator, options, first)?;
     let time_max = Duration::from_secs(options.hours * 3_600);
     let seeds_max = options.seeds.unwrap_or(u64::MAX);
-    println!("soak: seeds from {first} on, over {}", scenarios.join(", "));
+    println!("soak: seeds from {first} on, over {}", rotation.scenarios().join(", "));
     let (begun, next) = (Instant::now(), AtomicU64::new(0));
     let (tally, reported) = (Mutex::new(Tally::default()), Mutex::new(Duration::ZERO));
     std::thread::scope(|scope| {
@@ -47,8 +45,7 @@ pub(super) fn soak(simulator: &Simulator, options: &Options) -> Result<bool, Err
                     if index >= seeds_max {
                         break;
                     }
-                    let scenario = scenarios[index as usize % scenarios.len()].clone();
-                    let run = Run { scenario: Some(scenario), ..options.run(first + index) };
+                    let run = rotation.run(options, first + index);
                     let outcome = one(simulator, &run);
                     let mut tally = tally.lock().expect("no worker panics");
                     note(&mut tally, simulator, &run, outcome);
