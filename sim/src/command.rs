@@ -4,6 +4,7 @@ use std::fs;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use evenkeel_runtime::simulated;
 use evenkeel_sim::capsule::Capsule;
 use evenkeel_sim::plan::{Scenario, plan};
 use evenkeel_sim::world::{self, Telling};
@@ -22,6 +23,7 @@ evenkeel-sim shrink SEED|FILE [--scenario NAME] [--planted BUG] [--seconds S] [-
 evenkeel-sim plan SEED [--scenario NAME]
 evenkeel-sim check FILE..
 evenkeel-sim bench-checker
+evenkeel-sim costs
 evenkeel-sim bugs
 evenkeel-sim scenarios";
 
@@ -60,6 +62,7 @@ pub(crate) fn main() -> ExitCode {
         }
         "check" => judge::check_files(&arguments[1..]),
         "bench-checker" => judge::bench(),
+        "costs" => costs(),
         "run" | "plan" | "replay" | "shrink" => {
             let done = parse(&arguments[1..]).and_then(|options| match word {
                 "run" => Ok(run::run(&job(&options)?)),
@@ -74,6 +77,27 @@ pub(crate) fn main() -> ExitCode {
         }
         _ => usage("say what to do"),
     }
+}
+
+/// What operations cost; an error if one costs more than it may.
+fn costs() -> ExitCode {
+    let outcome = simulated::run(1, world::costs::measure).outcome;
+    let costs = match outcome.unwrap_or_else(|_| Err("a panic ended the run".to_owned())) {
+        Ok(costs) => costs,
+        Err(reason) => {
+            eprintln!("{reason}");
+            return ExitCode::FAILURE;
+        }
+    };
+    println!("{:<50} {:>15} {:>15}", "", "round trips", "flushes");
+    for cost in &costs {
+        let verdict = if cost.is_fair() { "" } else { "  TOO MANY" };
+        println!(
+            "{:<50} {:>3} of at most {} {:>3} of at most {}{verdict}",
+            cost.operation, cost.round_trips, cost.round_trips_max, cost.flushes, cost.flushes_max
+        );
+    }
+    if costs.iter().all(|cost| cost.is_fair()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn usage(reason: &str) -> ExitCode {

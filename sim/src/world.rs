@@ -32,6 +32,7 @@ use crate::story::{Failure, Summary};
 use crate::workload::Request;
 
 mod clients;
+pub mod costs;
 mod facts;
 mod finale;
 mod hosts;

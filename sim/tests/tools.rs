@@ -141,3 +141,14 @@ fn the_timeline_shows_the_run() {
     let page = std::fs::read_to_string(scratch("failure.html")).unwrap();
     assert!(!is_ok && page.contains("never-written"), "the ledger's lines are on the page");
 }
+
+/// Goal: nobody makes a write wait for one more round trip or flush without saying so. Method: what the
+/// simulator counts, operation by operation, in a world without weather.
+#[test]
+fn operations_cost_what_they_may() {
+    let (is_ok, text) = sim(&["costs"]);
+    assert!(is_ok, "{text}");
+    let set = text.lines().find(|line| line.starts_with("SET, asked of the leader"));
+    let counts: Vec<&str> = set.unwrap_or_default().split_whitespace().collect();
+    assert_eq!(counts[5..], ["1", "of", "at", "most", "1", "3", "of", "at", "most", "3"], "{text}");
+}

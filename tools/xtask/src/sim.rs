@@ -25,7 +25,8 @@ cargo sim soak                 all weather for a night; every failure becomes a 
 cargo sim check FILE..         histories of clients: is there an order that explains them?
 cargo sim audit                each seed twice, in two processes: the events must be the same
 cargo sim bugs [NAME]          every bug planted on purpose: found or not, after how many seeds
-cargo sim bench [checker]      simulated time for real time; or the checker against the clock
+cargo sim bench [checker|costs]  simulated time for real time; the checker against the clock; or what
+                               an operation costs, in round trips and flushes
 cargo sim scenarios            the weather there is
 options
   --seeds N        so many seeds                 (audit: 200; bench: 20; bugs: at most 200 a bug)
@@ -91,6 +92,9 @@ fn act(simulator: &Simulator, options: &Options) -> Result<bool, Error> {
         Some("bugs") => bugs::bugs(simulator, options),
         Some("bench") if options.object.as_deref() == Some("checker") => {
             simulator.pass(&["bench-checker".to_owned()])
+        }
+        Some("bench") if options.object.as_deref() == Some("costs") => {
+            simulator.pass(&["costs".to_owned()])
         }
         Some("bench") => bench::bench(simulator, options),
         Some("soak") => soak::soak(simulator, options),
