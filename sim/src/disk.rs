@@ -195,7 +195,9 @@ impl State {
             Operation::Read { .. } => (self.weather.read, self.weather.read_errors_ppm),
             Operation::Write { .. } => (self.weather.write, self.weather.write_errors_ppm),
             Operation::Flush { .. } => (self.weather.flush, self.weather.flush_errors_ppm),
-            Operation::Create { .. } => (self.weather.flush, 0),
+            Operation::Create { .. } | Operation::Rename { .. } | Operation::Remove { .. } => {
+                (self.weather.flush, 0)
+            }
         };
         let time = self.times.latency(least, typical) * self.weather.slowness;
         (time + self.weather.stall, !self.faults.chance_ppm(errors_ppm))
@@ -209,6 +211,8 @@ impl State {
                 }
                 Change::Create { area: *area, size: *size }
             }
+            Operation::Rename { area, to } => Change::Rename { area: *area, to: *to },
+            Operation::Remove { area } => Change::Remove { area: *area },
             Operation::Write { area, offset, buffer } => {
                 Change::Write { area: *area, offset: *offset, bytes: buffer.to_vec() }
             }
@@ -241,7 +245,10 @@ impl State {
         }
         let buffer = match operation {
             Operation::Read { buffer, .. } | Operation::Write { buffer, .. } => Some(buffer),
-            Operation::Create { .. } | Operation::Flush { .. } => None,
+            Operation::Create { .. }
+            | Operation::Rename { .. }
+            | Operation::Remove { .. }
+            | Operation::Flush { .. } => None,
         };
         Completion { ticket, result, buffer }
     }
@@ -268,6 +275,8 @@ fn broken() -> io::Error {
 fn describe(operation: &Operation) -> (&'static str, Area) {
     match operation {
         Operation::Create { area, .. } => ("create", *area),
+        Operation::Rename { to, .. } => ("rename", *to),
+        Operation::Remove { area } => ("remove", *area),
         Operation::Read { area, .. } => ("read", *area),
         Operation::Write { area, .. } => ("write", *area),
         Operation::Flush { area } => ("flush", *area),

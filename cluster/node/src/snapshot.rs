@@ -76,7 +76,10 @@ impl Node {
         let (node, number) = (Rc::clone(self), group.number);
         drop(runtime::spawn(async move {
             let id = runtime::random_u64().max(1);
+            // What the keys are now stays readable until all of it has been sent.
+            let pin = node.engine.borrow_mut().pin();
             let sent = node.send_snapshot(number, to, id).await;
+            node.engine.borrow_mut().unpin(pin);
             node.outbound.borrow_mut().remove(&id);
             tracing::info!(
                 group = number,
@@ -193,6 +196,9 @@ impl Node {
     }
 
     pub(crate) fn snapshot_chunk(&self, from: ReplicaId, chunk: SnapshotChunk) {
+        if self.closing.get() || self.is_out_of_room() {
+            return; // The sender will give up, and try again.
+        }
         let mut all = self.inbound.borrow_mut();
         let Some(inbound) = all.values_mut().find(|inbound| inbound.begin.id == chunk.id) else {
             return;
@@ -240,6 +246,9 @@ impl Node {
 
     /// `None`: it was malformed, or has been overtaken.
     async fn install_snapshot(self: &Rc<Node>, number: u32, inbound: Inbound) -> Option<()> {
+        if self.closing.get() {
+            return None;
+        }
         let Inbound { begin, items, .. } = inbound;
         let mut reader = Reader::new(&begin.state);
         let machine = Machine::decode(&mut Reader::new(reader.sized()?))?;
