@@ -131,6 +131,7 @@ impl Default for Knobs {
             heartbeat_us: 50_000,
             drift_ppm: 500,
             segment_size: 1 << 20,
+            log_size_max: 0,
             chunk_size: 2 << 20,
             memory_bytes: 16 << 20,
             client_timeout: Duration::from_secs(2),
