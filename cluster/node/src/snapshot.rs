@@ -55,6 +55,8 @@ pub(crate) struct Inbound {
     begin: SnapshotBegin,
     items: Vec<(Bytes, Slot, Location)>,
     chunks: u64,
+    /// How many checkpoints there were of the group when it began.
+    checkpoints: u64,
 }
 
 /// One key, as it was at the snapshot's slot.
@@ -191,7 +193,8 @@ impl Node {
             self.peers.send(from, &Frame::SnapshotAck(ack)); // We have that already.
             return;
         }
-        let inbound = Inbound { from, begin, items: Vec::new(), chunks: 0 };
+        let checkpoints = self.groups[number as usize].borrow().checkpoints;
+        let inbound = Inbound { from, begin, items: Vec::new(), chunks: 0, checkpoints };
         self.inbound.borrow_mut().insert(number, inbound);
     }
 
@@ -249,7 +252,7 @@ impl Node {
         if self.closing.get() {
             return None;
         }
-        let Inbound { begin, items, .. } = inbound;
+        let Inbound { begin, items, checkpoints, .. } = inbound;
         let mut reader = Reader::new(&begin.state);
         let machine = Machine::decode(&mut Reader::new(reader.sized()?))?;
         let map = Some(reader.sized()?.to_vec()).filter(|map| !map.is_empty());
@@ -270,6 +273,9 @@ impl Node {
             let mut group = self.groups[number as usize].borrow_mut();
             if mark.slot <= group.machine.applied || group.installing {
                 return None;
+            }
+            if checkpoints != group.checkpoints && !planted(Bug::SnapshotAcrossCheckpoint) {
+                return None; // A restart would not see the items: they are before its beginning.
             }
             group.installing = true;
             let promised = group.core.status().promised;
