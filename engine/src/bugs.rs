@@ -33,6 +33,17 @@ pub enum Bug {
     MoveNotIndexed,
     /// Memory counts as free and is not given back (`store::arena`).
     BudgetLeak,
+    /// The superblock refers to a checkpoint that is not durable yet (`log::errand`).
+    CheckpointAheadOfLog,
+    /// A segment is given up when its values have been copied, before the copies and what refers to
+    /// them are durable (`log::errand`).
+    VictimFreedEarly,
+    /// Compaction moves one value of a record and takes the others for moved too (`compaction`).
+    CompactionDropsLive,
+    /// A checkpoint says nothing of keys that are gone (`store::pages`).
+    TombstoneForgotten,
+    /// A checkpoint's list of pages lacks the last one (`store::pages`).
+    PageListOffByOne,
 }
 
 impl Bug {
@@ -48,6 +59,11 @@ impl Bug {
         Bug::TagTakenForKey,
         Bug::MoveNotIndexed,
         Bug::BudgetLeak,
+        Bug::CheckpointAheadOfLog,
+        Bug::VictimFreedEarly,
+        Bug::CompactionDropsLive,
+        Bug::TombstoneForgotten,
+        Bug::PageListOffByOne,
     ];
 
     /// Whether clients of a cluster can run into it. The others need more keys or more memory than a
@@ -69,6 +85,11 @@ impl Bug {
             Bug::TagTakenForKey => "tag-taken-for-key",
             Bug::MoveNotIndexed => "move-not-indexed",
             Bug::BudgetLeak => "budget-leak",
+            Bug::CheckpointAheadOfLog => "checkpoint-ahead-of-log",
+            Bug::VictimFreedEarly => "victim-freed-early",
+            Bug::CompactionDropsLive => "compaction-drops-live",
+            Bug::TombstoneForgotten => "tombstone-forgotten",
+            Bug::PageListOffByOne => "page-list-off-by-one",
         }
     }
 }

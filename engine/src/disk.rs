@@ -5,8 +5,8 @@
 //! to. Nothing here blocks, and nothing here is `async`: the driver polls.
 //!
 //! A disk gives two promises, and no more: a completed `Flush` makes every `Write` to that area which
-//! *completed before the flush was submitted* survive a power cut; a completed `Create` survives one
-//! too. Everything else may be lost, torn at 512 bytes, or reordered.
+//! *completed before the flush was submitted* survive a power cut; a completed `Create`, `Rename` or
+//! `Remove` survives one too. Everything else may be lost, torn at 512 bytes, or reordered.
 
 use std::io;
 use std::path::Path;
@@ -55,6 +55,18 @@ pub enum Operation {
         area: Area,
         /// Its size in bytes, a multiple of `BLOCK_SIZE`.
         size: u64,
+    },
+    /// Gives an area another name, which no area has, and makes that durable. Its bytes stay.
+    Rename {
+        /// The area.
+        area: Area,
+        /// Its new name.
+        to: Area,
+    },
+    /// Removes an area for good.
+    Remove {
+        /// The area.
+        area: Area,
     },
     /// Fills the whole buffer from `offset`; short reads are the disk's business to finish.
     Read {

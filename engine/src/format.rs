@@ -7,19 +7,23 @@
 //!                        chunk = header (128 bytes) │ records │ zeros up to a multiple of 4096
 //! ```
 //!
-//! A segment is zeros when it is made, and no offset is written twice. Hence what a power cut can
+//! A segment is zeros when it is made, and no offset of it is written twice. Hence what a power cut can
 //! leave behind is known: each sector of 512 bytes is either as it was written or zeros. Bytes that
-//! are neither were damaged later, wherever they are.
+//! are neither were damaged later, wherever they are. Of a *recycled* segment (a file that got another
+//! number when nobody needed its records any more) less is known: what was not written may be anything
+//! that the file held before, and only what is proved durable can be called damaged.
 
 use crate::bugs::{Bug, planted};
 
 pub(crate) mod chunk;
 pub(crate) mod record;
 pub(crate) mod superblock;
-mod varint;
+pub(crate) mod varint;
 
-/// The one format that this release reads and writes.
-pub(crate) const FORMAT: u16 = 1;
+/// The format that this release writes.
+pub(crate) const FORMAT: u16 = 2;
+/// The oldest one that it reads.
+pub(crate) const FORMAT_MIN: u16 = 1;
 /// What a power cut keeps or loses as a whole, in bytes.
 pub(crate) const SECTOR_SIZE: usize = 512;
 

@@ -51,7 +51,7 @@ pub enum Finding {
         /// A power cut may have done it, so it may be the remains of a write that nobody was promised.
         torn: bool,
     },
-    /// Zeros up to the end of the segment.
+    /// Nothing up to the end of the segment: zeros, or what the file held in an earlier life.
     Unused {
         /// The segment.
         segment: u32,
@@ -96,6 +96,9 @@ pub struct ChunkSummary {
     pub last_sequence: u64,
     /// Every record up to this sequence was durable when it was written.
     pub durable_upto: u64,
+    /// Written by compaction or a checkpoint, outside the log's order: it has no number, and neither
+    /// have its records.
+    pub aside: bool,
     /// The payload's checksum holds. If not, `Damage` follows.
     pub whole: bool,
 }
@@ -147,7 +150,7 @@ fn inspect_areas(
             Area::Super => inspect_super(&file, each)?,
             Area::Segment(segment) => {
                 each(Finding::Segment { segment, size });
-                Inspection { file, segment, size, quiet: None }.run(each)?;
+                Inspection { file, segment, size, quiet: None, recycled: false }.run(each)?;
             }
         }
     }
@@ -183,6 +186,8 @@ struct Inspection {
     /// Blocks without a chunk, so far: where they start, and whether there is anything in them, and
     /// whether a power cut may have put it there.
     quiet: Option<(u64, bool, bool)>,
+    /// The file had another life: what is no chunk is what it held before.
+    recycled: bool,
 }
 
 impl Inspection {
@@ -201,6 +206,10 @@ impl Inspection {
             match chunk::examine(bytes, self.segment, offset as u32) {
                 Extent::Blank => offset = self.skip(offset, false, true),
                 Extent::BadBlock { torn } => offset = self.skip(offset, true, torn),
+                Extent::Stale => {
+                    self.recycled |= offset == 0;
+                    offset = self.skip(offset, true, false);
+                }
                 Extent::OtherFormat(_) | Extent::More(_) => offset = self.skip(offset, true, false),
                 Extent::Chunk { header, .. } => {
                     self.end_quiet(offset, each);
@@ -219,7 +228,7 @@ impl Inspection {
     fn skip(&mut self, offset: u64, written: bool, torn: bool) -> u64 {
         // Only the first block is known to be where a chunk should start.
         let quiet = self.quiet.get_or_insert((offset, false, torn));
-        quiet.1 |= written;
+        quiet.1 |= written && !self.recycled;
         offset + BLOCK_SIZE as u64
     }
 
@@ -234,13 +243,14 @@ impl Inspection {
     }
 
     fn on_chunk(
-        &self,
+        &mut self,
         bytes: &[u8],
         offset: u64,
         header: &Header,
         damage: Option<bool>,
         each: &mut dyn FnMut(Finding),
     ) -> u64 {
+        self.recycled |= header.recycled;
         let (segment, size) = (self.segment, header.chunk_size() as u64);
         each(Finding::Chunk(ChunkSummary {
             segment,
@@ -251,6 +261,7 @@ impl Inspection {
             first_sequence: header.first_sequence,
             last_sequence: header.last_sequence,
             durable_upto: header.durable_upto,
+            aside: header.aside,
             whole: damage.is_none(),
         }));
         let payload = &bytes[CHUNK_HEADER_SIZE..CHUNK_HEADER_SIZE + header.payload_size as usize];

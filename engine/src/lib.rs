@@ -5,6 +5,7 @@
 
 pub mod batch;
 pub mod bugs;
+pub mod compaction;
 pub mod disk;
 mod error;
 mod format;
@@ -19,5 +20,8 @@ pub mod store;
 pub use self::error::{AreaName, EngineError, ReadError};
 pub use self::identity::Identity;
 pub use self::location::Location;
-pub use self::log::{DamagedRange, Engine, EngineStatus, Event, Opened, Options, ReadTicket};
+pub use self::log::{
+    Checkpoint, DamagedRange, Engine, EngineStatus, Event, Mark, Opened, Options, Piece, Pin,
+    ReadTicket, ScanTicket,
+};
 pub use self::record::{Record, RecordKind, Replay, Sequence};

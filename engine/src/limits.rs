@@ -17,6 +17,12 @@ pub const CHUNK_SIZE_MAX: usize = 2 * 1024 * 1024;
 pub const CHUNK_HEADER_SIZE: usize = 128;
 /// Chunks written together before one flush, in bytes, unless a single one is larger.
 pub const GROUP_SIZE_MAX: usize = 8 * 1024 * 1024;
+/// The same for what is written aside: small, so that a commit does not wait for it for long.
+pub const ASIDE_GROUP_SIZE_MAX: usize = 1024 * 1024;
+/// Appended aside and not yet durable, in bytes: more is refused with `EngineError::Busy`.
+pub const ASIDE_PENDING_SIZE_MAX: usize = 4 * 1024 * 1024;
+/// What one `Engine::scan` reads, in bytes, unless a single chunk is larger.
+pub const SCAN_SIZE: usize = 256 * 1024;
 /// Buffers of chunks that have been written, kept for the next ones.
 pub(crate) const SPARE_COUNT_MAX: usize = 4;
 /// A new buffer for a chunk has at least so much room, in bytes, so that most chunks fit into any.

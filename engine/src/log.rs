@@ -1,13 +1,16 @@
 //! The log: how bytes become durable.
 //!
 //! ```text
-//! append ─► filling chunks ─► group: write, write, … ─► flush ─► Event::Durable
-//!                 read ◄──────────────┴─ from memory until here, from the device after
+//! append ───────► filling chunks ─► group: write, write, … ─► flush ─► Event::Durable
+//!                      read ◄────────────┴─ from memory until here, from the device after
+//! append_aside ─► the same, in segments of its own, in small groups ─► Event::Housekeeping
 //! ```
 //!
 //! Records gather in chunks while one group of chunks is written and flushed; then all that has
 //! gathered is the next group. So one flush is in flight at a time, and it serves everyone who waited
-//! for the one before. Reads are never behind a flush.
+//! for the one before. Reads are never behind a flush. What compaction and checkpoints write goes
+//! *aside*: cold beside hot data would have to be moved again and again. It is no part of the log's
+//! order, and nobody waits for it.
 //!
 //! Invariant: `durable` grows only when a flush has completed that was submitted after every write of
 //! its group had completed, and all earlier groups were durable.
@@ -19,158 +22,49 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 
 use self::conversation::Conversation;
+pub use self::errand::Checkpoint;
+use self::errand::Errand;
 use self::gather::Gather;
 use self::reads::Reads;
+pub use self::report::{
+    DamagedRange, EngineStatus, Event, Opened, Options, ReadTicket, ScanTicket,
+};
+pub use self::scan::Piece;
+use self::scan::Scans;
 use self::segments::Segments;
+use self::space::Leaving;
+pub use self::space::{Mark, Pin};
 use crate::bugs::{Bug, planted};
 use crate::disk::{Area, Completion, Disk, Operation, Ticket};
 use crate::error::{EngineError, ReadError};
 use crate::format::record;
 use crate::format::superblock::Superblock;
 use crate::limits::{
-    CHUNK_HEADER_SIZE, CHUNK_SIZE_MAX, PENDING_SIZE_MAX, RECORD_OVERHEAD_MAX,
-    RECORD_PAYLOAD_SIZE_MAX, SEGMENT_SIZE_DEFAULT,
+    ASIDE_PENDING_SIZE_MAX, CHUNK_HEADER_SIZE, PENDING_SIZE_MAX, RECORD_OVERHEAD_MAX,
+    RECORD_PAYLOAD_SIZE_MAX,
 };
 use crate::record::{Record, Replay, Sequence};
 use crate::{Identity, Location};
 
 mod conversation;
+mod errand;
 mod gather;
 mod open;
 mod reads;
+mod records;
 mod recovery;
+mod report;
+mod scan;
 mod segments;
+mod space;
 mod window;
 
-/// How a log is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Options {
-    /// Size of new segments in bytes, a multiple of 4096.
-    pub segment_size: u64,
-    /// Open although acknowledged data is damaged; `Opened::damaged` says where.
-    pub serve_with_holes: bool,
-    /// Most bytes in segments; 0 for as many as the device has.
-    pub log_size_max: u64,
-    /// A chunk is closed at this size in bytes, at most `CHUNK_SIZE_MAX`; a record that is larger has
-    /// a chunk to itself.
-    pub chunk_size: usize,
-}
-
-impl Default for Options {
-    fn default() -> Options {
-        Options {
-            segment_size: SEGMENT_SIZE_DEFAULT,
-            serve_with_holes: false,
-            log_size_max: 0,
-            chunk_size: CHUNK_SIZE_MAX,
-        }
-    }
-}
-
-/// A stretch of the log that cannot be read as it was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DamagedRange {
-    /// Where it starts.
-    pub segment: u32,
-    /// First damaged byte in that segment, at chunk granularity.
-    pub offset: u64,
-    /// How many bytes; 0 if unknown.
-    pub size: u64,
-    /// The first record that may be missing.
-    pub first: Sequence,
-    /// The last record that may be missing.
-    pub last: Sequence,
-    /// The log proves that these records were durable. If not, the bytes are merely such that no
-    /// power cut explains them.
-    pub acknowledged: bool,
-}
-
-impl std::fmt::Display for DamagedRange {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let DamagedRange { segment, offset, first, last, .. } = self;
-        write!(
-            formatter,
-            "segment-{segment:08}.log at byte {offset}, records {} to {}",
-            first.0, last.0
-        )
-    }
-}
-
-/// What `Engine::open` found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Opened {
-    /// Whose directory it is.
-    pub identity: Identity,
-    /// Grows with every open that was not preceded by a clean stop.
-    pub incarnation: u64,
-    /// The last process stopped cleanly.
-    pub clean: bool,
-    /// A torn tail was cut off: writes that were never reported durable.
-    pub torn: bool,
-    /// Where acknowledged data is missing; empty unless `Options::serve_with_holes`.
-    pub damaged: Vec<DamagedRange>,
-    /// Records replayed.
-    pub records: u64,
-    /// The last record's sequence.
-    pub sequence: Sequence,
-}
-
-/// Names a read from `Engine::read` to `Event::Read`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ReadTicket(pub u64);
-
-/// What `Engine::poll` reports.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// Everything up to here would survive a power cut.
-    Durable(Sequence),
-    /// A read has ended.
-    Read {
-        /// As given by `Engine::read`.
-        ticket: ReadTicket,
-        /// The record's payload.
-        result: Result<Bytes, ReadError>,
-    },
-}
-
-/// For people and metrics. Counted since the engine was opened.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct EngineStatus {
-    /// Which disk backend this is.
-    pub disk: &'static str,
-    /// This run's incarnation.
-    pub incarnation: u64,
-    /// Segments, the spare one included.
-    pub segments: u64,
-    /// Bytes in segments.
-    pub segment_bytes: u64,
-    /// Bytes appended and not yet durable.
-    pub pending_bytes: u64,
-    /// The last record appended.
-    pub appended: Sequence,
-    /// The last record durable.
-    pub durable: Sequence,
-    /// Chunks written.
-    pub chunks: u64,
-    /// Bytes written in chunks, headers and padding included.
-    pub chunk_bytes: u64,
-    /// Flushes of the log.
-    pub flushes: u64,
-    /// Flushes by how many records they made durable: element i counts those with less than 2^i
-    /// (and not less than 2^(i-1)); the last one also those with more.
-    pub flush_records: [u64; 16],
-    /// Reads answered by the device.
-    pub device_reads: u64,
-    /// Reads answered from chunks not yet durable.
-    pub memory_reads: u64,
-    /// Reads repeated because the first answer was wrong.
-    pub read_retries: u64,
-    /// Reads that ended in `ReadError`.
-    pub read_errors: u64,
-    /// Times that `durable_upto` was noted in the superblock.
-    pub watermarks: u64,
-    /// No room for another segment.
-    pub full: bool,
+/// Records on their way to the disk, in one order.
+#[derive(Debug)]
+struct Lane {
+    gather: Gather,
+    group: Option<Group>,
+    durable: u64,
 }
 
 /// The group that is on its way to the disk.
@@ -182,14 +76,21 @@ struct Group {
     flushing: bool,
 }
 
+/// Which lane a group belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Log,
+    Aside,
+}
+
 /// What a completion that is not a read's is about.
 #[derive(Debug, Clone, Copy)]
 enum Purpose {
-    Write { group: u64, segment: u32 },
-    Flush { segment: u32 },
-    Create { segment: u32 },
-    WatermarkWrite,
-    WatermarkFlush,
+    Write { side: Side, group: u64, segment: u32 },
+    Flush { side: Side, segment: u32 },
+    Arrange { segment: u32 },
+    SuperWrite,
+    SuperFlush,
 }
 
 /// See the module's text. Single-threaded: whoever appends and whoever polls take turns.
@@ -198,17 +99,24 @@ pub struct Engine {
     conversation: Conversation,
     superblock: Superblock,
     segments: Segments,
-    gather: Gather,
+    log: Lane,
+    aside: Lane,
+    groups: u64,
     reads: Reads,
-    group: Option<Group>,
-    /// `durable_upto` that is being written to the superblock.
-    watermark: Option<u64>,
+    scans: Scans,
+    /// What is being written to the superblock, and how many copies are left to write.
+    errand: Option<(Errand, u8)>,
+    /// Takes effect when all that it refers to is durable.
+    checkpoint: Option<Checkpoint>,
+    leaving: Vec<Leaving>,
+    pins: BTreeMap<Pin, ()>,
+    next_pin: u64,
     purposes: BTreeMap<Ticket, Purpose>,
-    durable: u64,
     read_ticket: u64,
     /// Not yet handed out.
     events: Vec<Event>,
     waker: Option<Waker>,
+    closing: bool,
     failed: bool,
     status: EngineStatus,
 }
@@ -244,6 +152,7 @@ impl Engine {
         superblock: Superblock,
         segments: Segments,
         gather: Gather,
+        aside: Gather,
     ) -> Engine {
         let durable = gather.cursor().sequence;
         let status = EngineStatus { disk: conversation.disk.name(), ..EngineStatus::default() };
@@ -251,15 +160,21 @@ impl Engine {
             conversation,
             superblock,
             segments,
-            gather,
+            log: Lane { gather, group: None, durable },
+            aside: Lane { gather: aside, group: None, durable: 0 },
+            groups: 0,
             reads: Reads::default(),
-            group: None,
-            watermark: None,
+            scans: Scans::default(),
+            errand: None,
+            checkpoint: None,
+            leaving: Vec::new(),
+            pins: BTreeMap::new(),
+            next_pin: 0,
             purposes: BTreeMap::new(),
-            durable,
             read_ticket: 0,
             events: Vec::new(),
             waker: None,
+            closing: false,
             failed: false,
             status,
         }
@@ -273,25 +188,60 @@ impl Engine {
     /// # Errors
     /// `Size`, `Full`, `Busy`, `Failed`; the record was not appended.
     pub fn append(&mut self, record: &Record<'_>) -> Result<(Sequence, Location), EngineError> {
-        if self.failed {
+        let (sequence, location) = self.append_to(Side::Log, record)?;
+        Ok((Sequence(sequence), location))
+    }
+
+    /// As `append`, aside: replay will not see the record, it is found by its place only. Durable once
+    /// `aside_durable` is not below the number that this returns.
+    ///
+    /// # Errors
+    /// As `append`.
+    pub fn append_aside(&mut self, record: &Record<'_>) -> Result<(u64, Location), EngineError> {
+        self.append_to(Side::Aside, record)
+    }
+
+    fn append_to(
+        &mut self,
+        side: Side,
+        record: &Record<'_>,
+    ) -> Result<(u64, Location), EngineError> {
+        if self.failed || self.closing {
             return Err(EngineError::Failed);
         }
         self.check_size(record.payload.len())?;
-        let pending = self.gather.pending();
-        if PENDING_SIZE_MAX < pending + record.payload.len() {
-            return Err(EngineError::Busy { pending, max: PENDING_SIZE_MAX });
+        let (lane, max) = match side {
+            Side::Log => (&mut self.log, PENDING_SIZE_MAX),
+            Side::Aside => (&mut self.aside, ASIDE_PENDING_SIZE_MAX),
+        };
+        let pending = lane.gather.pending();
+        if max < pending + record.payload.len() {
+            return Err(EngineError::Busy { pending, max });
         }
         let size = record::size_max(record.payload.len());
-        let segment_size = self.segments.size(self.gather.cursor().segment);
-        if !self.gather.fits(size, segment_size) {
-            let segment = self.gather.segment_for(size, segment_size);
-            self.wake(); // Even a refusal may have to look for room.
-            self.segments.claim(segment, self.gather.author().incarnation)?;
-            self.gather.open_chunk(segment);
+        let current = lane.gather.cursor().segment;
+        let segment_size = self.segments.size(current);
+        if !lane.gather.fits(size, segment_size) {
+            let ours = Some(lane.gather.author().incarnation);
+            let segment = if lane.gather.has_room(size, segment_size)
+                && self.segments.incarnation(current) == ours
+            {
+                current
+            } else {
+                match self.segments.claim(lane.gather.author().incarnation) {
+                    Ok(segment) => segment,
+                    Err(error) => {
+                        self.wake(); // Even a refusal may have to look for room.
+                        return Err(error);
+                    }
+                }
+            };
+            lane.gather.open_chunk(segment);
         }
-        let location = self.gather.push(record);
+        let location = lane.gather.push(record);
+        let sequence = lane.gather.cursor().sequence;
         self.wake();
-        Ok((Sequence(self.gather.cursor().sequence), location))
+        Ok((sequence, location))
     }
 
     fn check_size(&self, size: usize) -> Result<(), EngineError> {
@@ -306,7 +256,17 @@ impl Engine {
 
     /// Everything up to here would survive a power cut.
     pub fn durable(&self) -> Sequence {
-        Sequence(self.durable)
+        Sequence(self.log.durable)
+    }
+
+    /// So many of the records appended aside, since the engine was opened, would survive a power cut.
+    pub fn aside_durable(&self) -> u64 {
+        self.aside.durable
+    }
+
+    /// How many records were appended aside since the engine was opened.
+    pub fn aside_appended(&self) -> u64 {
+        self.aside.gather.cursor().sequence
     }
 
     /// Asks for a record's payload; `Event::Read` answers. From memory if the record is not durable
@@ -314,7 +274,8 @@ impl Engine {
     pub fn read(&mut self, location: Location) -> ReadTicket {
         self.read_ticket += 1;
         let ticket = ReadTicket(self.read_ticket);
-        if let Some(payload) = self.gather.read(location) {
+        let in_memory = self.log.gather.read(location);
+        if let Some(payload) = in_memory.or_else(|| self.aside.gather.read(location)) {
             self.status.memory_reads += 1;
             self.events.push(Event::Read { ticket, result: Ok(payload) });
         } else {
@@ -366,61 +327,48 @@ impl Engine {
         Poll::Ready(Ok(()))
     }
 
-    /// Call this every 50 to 100 ms or so: when nothing is being committed, it notes in the
-    /// superblock how far the log is durable, so that later damage to the last chunks is not taken
-    /// for a torn tail. Free when there is nothing new to note.
-    pub fn tick(&mut self) {
-        let new = self.superblock.durable_upto < self.durable;
-        if new && self.gather.is_idle() && self.watermark.is_none() && !self.failed {
-            self.watermark = Some(self.durable);
-            self.superblock.durable_upto = self.durable;
-            self.superblock.generation += 1;
-            let (offset, buffer) = (self.superblock.offset(), self.superblock.encode());
-            let write = Operation::Write { area: Area::Super, offset, buffer };
-            self.submit(write, Purpose::WatermarkWrite);
-            self.wake();
-        }
+    /// Asks for a clean stop: what was appended becomes durable, nothing more may be appended, and
+    /// when `Event::Closed` comes it is noted that the log ends here. Reads go on until then.
+    pub fn begin_close(&mut self) {
+        self.closing = true;
+        self.wake();
     }
 
-    /// Makes everything durable and notes a clean stop. Reads that have not ended are given up.
+    /// `begin_close`, and waits for it. Reads that have not ended are given up.
     ///
     /// # Errors
     /// `Disk`, `Failed`.
     pub async fn close(mut self) -> Result<(), EngineError> {
+        self.begin_close();
         let mut events = Vec::new();
         poll_fn(|context| {
             loop {
-                let polled = self.poll(context, &mut events);
-                if let Poll::Ready(Err(error)) = polled {
-                    return Poll::Ready(Err(error));
-                }
-                events.clear();
-                if self.gather.is_idle() && self.watermark.is_none() {
-                    return Poll::Ready(Ok::<(), EngineError>(()));
-                }
-                if polled.is_pending() {
-                    return Poll::Pending;
+                match self.poll(context, &mut events) {
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Ready(Ok(())) => {
+                        if events.drain(..).any(|event| matches!(event, Event::Closed)) {
+                            return Poll::Ready(Ok(()));
+                        }
+                    }
+                    Poll::Pending => return Poll::Pending,
                 }
             }
         })
-        .await?;
-        assert!(self.durable == self.gather.cursor().sequence, "nothing is left to flush");
-        self.superblock.durable_upto = self.durable;
-        self.superblock.tail = Some(recovery::tail_of(self.gather.cursor()));
-        // Twice: what a clean stop knows must survive the loss of either copy.
-        open::write_superblock(&mut self.conversation, &mut self.superblock).await?;
-        open::write_superblock(&mut self.conversation, &mut self.superblock).await
+        .await
     }
 
     /// See `EngineStatus`.
     pub fn status(&self) -> EngineStatus {
         EngineStatus {
-            incarnation: self.gather.author().incarnation,
+            incarnation: self.log.gather.author().incarnation,
             segments: self.segments.count(),
+            segments_free: self.segments.free_count(),
             segment_bytes: self.segments.bytes(),
-            pending_bytes: self.gather.pending() as u64,
-            appended: Sequence(self.gather.cursor().sequence),
-            durable: Sequence(self.durable),
+            pending_bytes: (self.log.gather.pending() + self.aside.gather.pending()) as u64,
+            appended: Sequence(self.log.gather.cursor().sequence),
+            durable: Sequence(self.log.durable),
+            start_segment: self.start_segment(),
+            room_bytes: self.room(),
             read_retries: self.reads.retries,
             full: self.segments.is_full(),
             ..self.status.clone()
@@ -438,80 +386,111 @@ impl Engine {
         self.purposes.insert(ticket, purpose);
     }
 
+    /// Foreground reads first, then commits, then what nobody waits for.
     fn start_work(&mut self) {
         while let Some((read, operation)) = self.reads.next() {
             let ticket = self.conversation.submit(operation);
             self.reads.submitted(ticket, read);
             self.status.device_reads += 1;
         }
-        if self.group.is_none()
-            && let Some(segment) = self.gather.ready()
-            && self.segments.exists(segment)
-        {
-            self.start_group(segment);
+        self.start_group(Side::Log);
+        self.start_group(Side::Aside);
+        if let Some((scan, operation)) = self.scans.next(self.reads.is_quiet()) {
+            let ticket = self.conversation.submit(operation);
+            self.scans.submitted(ticket, scan);
         }
-        let cursor = self.gather.cursor();
-        if let Some((segment, size)) = self.segments.make(cursor.segment, cursor.offset) {
-            let create = Operation::Create { area: Area::Segment(segment), size };
-            self.submit(create, Purpose::Create { segment });
+        self.release_leaving();
+        let cursor = self.log.gather.cursor();
+        while let Some((segment, operation)) = self.segments.work(cursor.segment, cursor.offset) {
+            self.status.segments_recycled +=
+                u64::from(matches!(operation, Operation::Rename { .. }));
+            self.submit(operation, Purpose::Arrange { segment });
+        }
+        self.start_errand();
+    }
+
+    fn start_group(&mut self, side: Side) {
+        let durable = self.log.durable;
+        let hurry = self.checkpoint.is_some() || self.closing;
+        let lane = self.lane(side);
+        let awaited = side == Side::Log || lane.gather.is_ample() || hurry;
+        let ready = lane.gather.ready().filter(|_| awaited && lane.group.is_none());
+        let Some(segment) = ready.filter(|&segment| self.segments.exists(segment)) else { return };
+        let recycled = self.segments.is_recycled(segment);
+        self.groups += 1;
+        let number = self.groups;
+        let lane = self.lane(side);
+        let mut writes = Vec::new();
+        lane.gather.start_group(durable, recycled, &mut writes);
+        lane.group = Some(Group { number, writes_left: writes.len(), flushing: false });
+        for write in writes {
+            if let Operation::Write { buffer, .. } = &write {
+                let (chunks, bytes) = match side {
+                    Side::Log => (&mut self.status.chunks, &mut self.status.chunk_bytes),
+                    Side::Aside => (&mut self.status.aside_chunks, &mut self.status.aside_bytes),
+                };
+                *chunks += 1;
+                *bytes += buffer.len() as u64;
+            }
+            self.submit(write, Purpose::Write { side, group: number, segment });
         }
     }
 
-    fn start_group(&mut self, segment: u32) {
-        let mut writes = Vec::new();
-        self.gather.start_group(self.durable, &mut writes);
-        let number = self.status.flushes + 1;
-        self.group = Some(Group { number, writes_left: writes.len(), flushing: false });
-        for write in writes {
-            if let Operation::Write { buffer, .. } = &write {
-                self.status.chunks += 1;
-                self.status.chunk_bytes += buffer.len() as u64;
-            }
-            self.submit(write, Purpose::Write { group: number, segment });
+    fn lane(&mut self, side: Side) -> &mut Lane {
+        match side {
+            Side::Log => &mut self.log,
+            Side::Aside => &mut self.aside,
         }
     }
 
     fn complete(&mut self, completion: Completion) -> Result<(), EngineError> {
         let Some(purpose) = self.purposes.remove(&completion.ticket) else {
-            if let Some((ticket, result)) = self.reads.complete(&completion) {
+            if let Some((ticket, piece)) = self.scans.complete(&completion) {
+                self.status.scan_bytes += piece.size() as u64;
+                self.events.push(Event::Scanned { ticket, piece });
+            } else if let Some((ticket, result)) = self.reads.complete(&completion) {
                 self.end_read(ticket, result);
             }
             return Ok(());
         };
         let failed = |action, area| move |source| EngineError::disk(action, area, source);
         match purpose {
-            Purpose::Write { group, segment } => {
+            Purpose::Write { side, group, segment } => {
                 completion.result.map_err(failed("write", Area::Segment(segment)))?;
                 if let Some(buffer) = completion.buffer {
-                    self.gather.reuse(buffer);
+                    self.lane(side).gather.reuse(buffer);
                 }
-                self.on_written(group, segment);
+                self.on_written(side, group, segment);
             }
-            Purpose::Flush { segment } => {
+            Purpose::Flush { side, segment } => {
                 if !planted(Bug::FlushErrorIgnored) {
                     completion.result.map_err(failed("flush", Area::Segment(segment)))?;
                 }
-                self.on_flushed();
+                self.on_flushed(side);
             }
-            Purpose::Create { segment } => {
-                let made = self.segments.made(segment, completion.result);
-                made.map_err(failed("make", Area::Segment(segment)))?;
+            Purpose::Arrange { segment } => {
+                let was_full = self.segments.is_full();
+                let done = self.segments.done(segment, completion.result);
+                done.map_err(failed("make", Area::Segment(segment)))?;
+                if was_full && !self.segments.is_full() {
+                    self.events.push(Event::Housekeeping);
+                }
             }
-            Purpose::WatermarkWrite => {
+            Purpose::SuperWrite => {
                 completion.result.map_err(failed("write", Area::Super))?;
-                self.submit(Operation::Flush { area: Area::Super }, Purpose::WatermarkFlush);
+                self.submit(Operation::Flush { area: Area::Super }, Purpose::SuperFlush);
             }
-            Purpose::WatermarkFlush => {
+            Purpose::SuperFlush => {
                 completion.result.map_err(failed("flush", Area::Super))?;
-                self.watermark = None;
-                self.status.watermarks += 1;
+                self.continue_errand();
             }
         }
         Ok(())
     }
 
-    fn on_written(&mut self, number: u64, segment: u32) {
-        let Some(group) = self.group.as_mut().filter(|group| group.number == number) else {
+    fn on_written(&mut self, side: Side, number: u64, segment: u32) {
+        let lane = self.lane(side);
+        let Some(group) = lane.group.as_mut().filter(|group| group.number == number) else {
             return;
         };
         group.writes_left -= 1;
@@ -519,34 +498,40 @@ impl Engine {
         if written && !group.flushing {
             group.flushing = true;
             if planted(Bug::DurableBeforeFlush) {
-                self.vouch();
+                self.vouch(side);
             }
-            self.submit(
-                Operation::Flush { area: Area::Segment(segment) },
-                Purpose::Flush { segment },
-            );
+            let flush = Operation::Flush { area: Area::Segment(segment) };
+            self.submit(flush, Purpose::Flush { side, segment });
         }
     }
 
-    fn on_flushed(&mut self) {
-        let group = self.group.take().expect("a flush belongs to a group");
+    fn on_flushed(&mut self, side: Side) {
+        let lane = self.lane(side);
+        let group = lane.group.take().expect("a flush belongs to a group");
         assert!(group.flushing, "the writes come before the flush");
-        let before = self.durable;
-        self.vouch();
-        self.gather.end_group();
-        let records = self.durable - before;
-        let bucket = (u64::BITS - records.leading_zeros()) as usize;
-        let last = self.status.flush_records.len() - 1;
-        self.status.flush_records[bucket.min(last)] += 1;
-        self.status.flushes += 1;
+        let before = lane.durable;
+        self.vouch(side);
+        let lane = self.lane(side);
+        lane.gather.end_group();
+        let records = lane.durable - before;
+        if side == Side::Log {
+            let bucket = (u64::BITS - records.leading_zeros()) as usize;
+            let last = self.status.flush_records.len() - 1;
+            self.status.flush_records[bucket.min(last)] += 1;
+            self.status.flushes += 1;
+        }
     }
 
     /// The group's records would survive a power cut.
-    fn vouch(&mut self) {
-        let (_, last) = self.gather.group().expect("a group was written");
-        if self.durable < last {
-            self.durable = last;
-            self.events.push(Event::Durable(Sequence(last)));
+    fn vouch(&mut self, side: Side) {
+        let lane = self.lane(side);
+        let (_, last) = lane.gather.group().expect("a group was written");
+        if lane.durable < last {
+            lane.durable = last;
+            self.events.push(match side {
+                Side::Log => Event::Durable(Sequence(last)),
+                Side::Aside => Event::Housekeeping,
+            });
         }
     }
 

@@ -16,6 +16,10 @@ pub enum RecordKind {
     State = 2,
     /// A piece of a snapshot: `stamp[0]` names the snapshot.
     Item = 3,
+    /// A value that compaction moved: `position` is its version. Aside; replay does not see it.
+    Moved = 4,
+    /// A piece of the index as of a checkpoint. Aside; replay fetches it by its place.
+    Page = 5,
 }
 
 /// One record. The engine keeps these fields and hands them back; what they mean is the caller's.
@@ -37,6 +41,19 @@ pub struct Record<'a> {
 
 /// Takes what recovery finds, in the order in which it was appended.
 pub trait Replay {
+    /// What comes now does not begin with the log's first record: it begins with the records of a
+    /// checkpoint, which take the place of all that was before. Called first, if at all.
+    fn checkpoint(&mut self) {}
+
     /// One record, and where it can be read again. If `Engine::open` fails later, forget it.
     fn record(&mut self, record: &Record<'_>, location: Location);
+
+    /// Records from anywhere that are to be fetched now, before the next one; asked after each.
+    fn wanted(&mut self) -> Vec<Location> {
+        Vec::new()
+    }
+
+    /// One of those that were wanted, in the order in which they were. One that is damaged is left
+    /// out, and reported.
+    fn fetched(&mut self, _record: &Record<'_>, _location: Location) {}
 }

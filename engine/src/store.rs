@@ -12,10 +12,12 @@
 //! forgets a key.
 //!
 //! Invariant: `bytes_used` stays within the budget after every call, as far as there are bytes that
-//! may be dropped, and the process holds at most `BASE_BYTES` more for it. There is no clock in here:
-//! whoever asks knows the time, and compares deadlines.
+//! may be dropped, and the process holds at most `BASE_BYTES` more for it, and what is noted for the
+//! next checkpoint (`census`: some MiB). There is no clock in here: whoever asks knows the time, and
+//! compares deadlines.
 
 use self::arena::{Arena, QUEUES, Queue, SLACK_BYTES};
+use self::census::Census;
 use self::deadlines::Deadlines;
 use self::index::{Index, Tag};
 use self::item::{HEADER_SIZE_MAX, Header, Home};
@@ -24,15 +26,18 @@ use crate::Location;
 use crate::batch::{KEY_SIZE_MAX, VALUE_SIZE_MAX};
 
 pub use self::lag::Lag;
+pub use self::pages::Rebase;
 pub use self::policy::Eviction;
 pub use self::warm::Hint;
 
 mod arena;
+mod census;
 mod change;
 mod deadlines;
 mod index;
 mod item;
 mod lag;
+mod pages;
 mod policy;
 mod walk;
 mod warm;
@@ -135,6 +140,7 @@ pub struct Store {
     scratch: Vec<u8>,
     stats: Stats,
     lag: Lag,
+    census: Census,
 }
 
 impl Store {
@@ -156,6 +162,7 @@ impl Store {
             scratch: Vec::new(),
             stats: Stats::default(),
             lag: Lag::default(),
+            census: Census::default(),
         }
     }
 
@@ -232,7 +239,8 @@ impl Store {
         }
         let (location, operation) = home.unwrap_or_default();
         let home = Home { location, operation };
-        let header = Header::new(key, value.len(), version, expires_at_ms, home);
+        let mut header = Header::new(key, value.len(), version, expires_at_ms, home);
+        header.is_changed = self.census.is_tracking();
         if self.policy.samples(hash) && is_resident {
             self.policy.stored(hash, header.item_size(self.tier, true) as u32);
         }
@@ -267,6 +275,7 @@ impl Store {
         let found = self.find(slot, tag, key);
         if let Some(place) = found {
             self.drop_key(slot, tag, place);
+            self.census.gone(slot, key);
             self.tidy();
         }
         found.is_some()

@@ -9,7 +9,7 @@ mod model;
 use std::panic::catch_unwind;
 
 use evenkeel_engine::bugs::{Bug, plant};
-use model::{damage, power};
+use model::{damage, keep, power};
 
 type Check = fn(u64) -> Result<(), String>;
 
@@ -18,6 +18,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("failing operations", damage::check_failing),
     ("power cuts", |seed| power::check_every_cut(seed).map(drop)),
     ("lives", power::check_lives),
+    ("compaction", |seed| keep::check_compaction(seed).map(drop)),
     ("random damage", |seed| damage::check_random_damage(seed).map(drop)),
 ];
 
@@ -32,7 +33,7 @@ fn every_planted_bug_is_found() {
         let found = checks.iter().find_map(|&(name, check)| {
             // A panic counts: an assertion of the engine's own has seen the bug.
             let fails = |&seed: &u64| !matches!(catch_unwind(|| check(seed)), Ok(Ok(())));
-            (1..=10).find(fails).map(|seed| format!("by {name}, seed {seed}"))
+            (1..=40).find(fails).map(|seed| format!("by {name}, seed {seed}"))
         });
         plant(None);
         let found = found.unwrap_or_else(|| panic!("nothing finds {}", bug.name()));

@@ -4,6 +4,9 @@
 //!
 //! **Invariant.** After `Drive::power_cut` no older `SimDisk` touches the drive again, whatever the
 //! destructors of the killed node still try: each carries the incarnation it was made for.
+//!
+//! It is an oracle too: an incarnation of the engine writes a place in a segment once. Other bytes there
+//! could not be told from what may lie there since before a crash, and would use a nonce twice.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,7 +16,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use evenkeel_engine::disk::{Area, Completion, Disk, Operation, Ticket};
+use evenkeel_engine::disk::{Area, BLOCK_SIZE, Completion, Disk, Operation, Ticket};
 
 use self::platter::{Change, ChangeId, Cut, Platter, Rot, Tearing};
 use crate::random::Random;
@@ -21,6 +24,9 @@ use crate::random::Random;
 pub mod platter;
 #[cfg(test)]
 mod tests;
+
+/// Where a chunk says which incarnation wrote it (docs/internals/format.md).
+const INCARNATION_AT: usize = 32;
 
 /// How a drive behaves from now on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +85,9 @@ pub struct Drive(Rc<RefCell<State>>);
 
 struct State {
     platter: Platter,
+    /// What was last submitted to be written, whatever became of it: by area and block, the engine's
+    /// incarnation and a digest.
+    written: BTreeMap<(Area, u64), (u64, u64)>,
     incarnation: u64,
     weather: Weather,
     /// How long things take.
@@ -98,6 +107,7 @@ impl Drive {
     pub fn new(random: &Random) -> Drive {
         Drive(Rc::new(RefCell::new(State {
             platter: Platter::new(),
+            written: BTreeMap::new(),
             incarnation: 0,
             weather: Weather::default(),
             times: random.child("times"),
@@ -135,6 +145,7 @@ impl Drive {
         let mut state = self.0.borrow_mut();
         state.incarnation += 1;
         state.platter = Platter::new();
+        state.written.clear();
     }
 
     /// A sector goes bad at rest; tells where, if anything was written yet.
@@ -195,7 +206,9 @@ impl State {
             Operation::Read { .. } => (self.weather.read, self.weather.read_errors_ppm),
             Operation::Write { .. } => (self.weather.write, self.weather.write_errors_ppm),
             Operation::Flush { .. } => (self.weather.flush, self.weather.flush_errors_ppm),
-            Operation::Create { .. } => (self.weather.flush, 0),
+            Operation::Create { .. } | Operation::Rename { .. } | Operation::Remove { .. } => {
+                (self.weather.flush, 0)
+            }
         };
         let time = self.times.latency(least, typical) * self.weather.slowness;
         (time + self.weather.stall, !self.faults.chance_ppm(errors_ppm))
@@ -209,13 +222,34 @@ impl State {
                 }
                 Change::Create { area: *area, size: *size }
             }
+            Operation::Rename { area, to } => Change::Rename { area: *area, to: *to },
+            Operation::Remove { area } => Change::Remove { area: *area },
             Operation::Write { area, offset, buffer } => {
+                self.note_write(*area, *offset, buffer);
                 Change::Write { area: *area, offset: *offset, bytes: buffer.to_vec() }
             }
             Operation::Flush { area } => Change::Flush { area: *area },
             Operation::Read { .. } => return Ok(None),
         };
         self.platter.begin(change).map(Some)
+    }
+
+    /// Whatever became of an earlier write, this is another place, or the same bytes.
+    fn note_write(&mut self, area: Area, offset: u64, bytes: &[u8]) {
+        if area == Area::Super {
+            return;
+        }
+        let Some(author) = bytes[INCARNATION_AT..].first_chunk() else { return };
+        let author = u64::from_le_bytes(*author);
+        for (block, bytes) in (offset / BLOCK_SIZE as u64..).zip(bytes.chunks(BLOCK_SIZE)) {
+            let now = (author, digest(bytes));
+            let before =
+                self.written.insert((area, block), now).filter(|before| before.0 == author);
+            assert!(
+                before.is_none_or(|before| before == now),
+                "incarnation {author} writes other bytes over block {block} of {area:?}"
+            );
+        }
     }
 
     /// The operation's time has come.
@@ -241,7 +275,10 @@ impl State {
         }
         let buffer = match operation {
             Operation::Read { buffer, .. } | Operation::Write { buffer, .. } => Some(buffer),
-            Operation::Create { .. } | Operation::Flush { .. } => None,
+            Operation::Create { .. }
+            | Operation::Rename { .. }
+            | Operation::Remove { .. }
+            | Operation::Flush { .. } => None,
         };
         Completion { ticket, result, buffer }
     }
@@ -260,6 +297,15 @@ impl State {
     }
 }
 
+/// Enough to tell blocks apart that are written over each other.
+fn digest(bytes: &[u8]) -> u64 {
+    let words = bytes
+        .chunks(8)
+        .map(|word| word.iter().rev().fold(0_u64, |word, byte| word << 8 | u64::from(*byte)));
+    words
+        .fold(0, |digest, word| (digest ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29))
+}
+
 /// EIO, as Linux numbers it.
 fn broken() -> io::Error {
     io::Error::from_raw_os_error(5)
@@ -268,6 +314,8 @@ fn broken() -> io::Error {
 fn describe(operation: &Operation) -> (&'static str, Area) {
     match operation {
         Operation::Create { area, .. } => ("create", *area),
+        Operation::Rename { to, .. } => ("rename", *to),
+        Operation::Remove { area } => ("remove", *area),
         Operation::Read { area, .. } => ("read", *area),
         Operation::Write { area, .. } => ("write", *area),
         Operation::Flush { area } => ("flush", *area),

@@ -105,6 +105,8 @@ pub struct Knobs {
     pub drift_ppm: u32,
     /// Bytes of one segment of the log.
     pub segment_size: u64,
+    /// The most bytes of all of them, 0 for no limit; little means that compaction never rests.
+    pub log_size_max: u64,
     /// A chunk of the log is closed at this many bytes: small ones make many writes of one flush.
     pub chunk_size: usize,
     /// Memory for values; little of it means reads from the log.
@@ -129,6 +131,7 @@ impl Default for Knobs {
             heartbeat_us: 50_000,
             drift_ppm: 500,
             segment_size: 1 << 20,
+            log_size_max: 0,
             chunk_size: 2 << 20,
             memory_bytes: 16 << 20,
             client_timeout: Duration::from_secs(2),
@@ -291,12 +294,19 @@ fn any_drift(random: &mut Random, bound_ppm: u32) -> i32 {
 fn knobs(random: &mut Random) -> Knobs {
     let ms = 1_000;
     let tail = random.chance_ppm(300_000);
+    // A stream of its own: other knobs stay what they were for every seed.
+    let mut log = random.child("log");
+    let (segment_size, log_size_max) = *log.pick(&[(0, 0), (256 << 10, 0), (256 << 10, 5 << 20)]);
     let client_timeout = Duration::from_millis(*random.pick(&[500, 2_000, 5_000]));
     Knobs {
         shard_count: *random.pick(&[1, 2, 4, 8]),
         heartbeat_us: *random.pick(&[20 * ms, 50 * ms, 50 * ms, 100 * ms]),
         drift_ppm: *random.pick(&[500, 500, 10_000, 50_000]),
-        segment_size: *random.pick(&[1 << 20, 1 << 20, 4 << 20]),
+        segment_size: match (segment_size, *random.pick(&[1 << 20, 1 << 20, 4 << 20])) {
+            (0, usual_size) => usual_size,
+            (small_size, _) => small_size,
+        },
+        log_size_max,
         chunk_size: *random.pick(&[4 << 10, 32 << 10, 2 << 20]),
         memory_bytes: *random.pick(&[4 << 10, 64 << 10, 16 << 20]),
         client_timeout,

@@ -222,7 +222,7 @@ pub fn outcome(request: &Request, replies: &[Reply]) -> Result<Outcome, String> 
 }
 
 /// Errors that say that nothing happened.
-const REFUSALS: &[&str] = &["CLUSTERDOWN", "LOADING", "EXECABORT", "TRYAGAIN"];
+const REFUSALS: &[&str] = &["CLUSTERDOWN", "LOADING", "EXECABORT", "TRYAGAIN", "DISKFULL"];
 
 /// Errors that say that nobody knows.
 const DOUBTS: &[&str] = &["TIMEOUT", "ERR the node is stopping", "ERR the request was applied"];

@@ -197,6 +197,20 @@ pub struct NodeStatus {
     pub log_bytes: u64,
     /// Segments in the log.
     pub log_segments: u64,
+    /// Of these, files that wait to be written again.
+    pub log_segments_free: u64,
+    /// Bytes of the log that the index refers to.
+    pub log_live_bytes: u64,
+    /// Bytes that can still be written to the log; `u64::MAX` if nothing is known to limit them.
+    pub log_room_bytes: u64,
+    /// Bytes that compaction has copied since the start.
+    pub compaction_bytes: u64,
+    /// Checkpoints that took effect since the start.
+    pub checkpoints: u64,
+    /// Bytes that they have written of the index.
+    pub checkpoint_bytes: u64,
+    /// Writes refused since the start because the disk is full.
+    pub full_refusals: u64,
     /// Flushes since the start.
     pub flushes: u64,
     /// Reads from the device since the start, recovery excepted.

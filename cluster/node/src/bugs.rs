@@ -35,6 +35,11 @@ pub enum Bug {
     ReplyBeforeCommit,
     /// `snapshot`: whoever installs a snapshot keeps the voters that it knew before.
     SnapshotWithoutVoters,
+    /// `snapshot`: a snapshot is installed although a checkpoint was taken since its first items came,
+    /// which a restart will not see.
+    SnapshotAcrossCheckpoint,
+    /// `space`: what was installed while a checkpoint was taken does not keep its segments.
+    VictimNotAskedAgain,
 }
 
 impl Bug {
@@ -54,6 +59,8 @@ impl Bug {
         Bug::SnapshotKeepsOldKeys,
         Bug::ReplyBeforeCommit,
         Bug::SnapshotWithoutVoters,
+        Bug::SnapshotAcrossCheckpoint,
+        Bug::VictimNotAskedAgain,
     ];
 
     /// As people type it.
@@ -73,6 +80,8 @@ impl Bug {
             Bug::SnapshotKeepsOldKeys => "snapshot-keeps-old-keys",
             Bug::ReplyBeforeCommit => "reply-before-commit",
             Bug::SnapshotWithoutVoters => "snapshot-without-voters",
+            Bug::SnapshotAcrossCheckpoint => "snapshot-across-checkpoint",
+            Bug::VictimNotAskedAgain => "victim-not-asked-again",
         }
     }
 }

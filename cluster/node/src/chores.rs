@@ -37,6 +37,9 @@ impl Node {
     pub(crate) async fn run_chores(self: Rc<Node>) {
         loop {
             runtime::sleep(CHORES_PAUSE).await;
+            if self.closing.get() {
+                return;
+            }
             self.engine.borrow_mut().tick();
             for _ in 0..EXPIRY_TURNS_MAX {
                 // Many keys may be over at once: in small steps, with requests in between.
@@ -81,7 +84,7 @@ impl Node {
             let keys: Vec<Bytes> =
                 keys.into_iter().filter(|key| group.overlay.newest(key).is_none()).collect();
             let payload = expiry_payload(&keys, now_ms);
-            if !keys.is_empty() {
+            if !keys.is_empty() && !self.is_out_of_room() {
                 proposed += keys.len();
                 let _unattended = self.propose_unattended(&mut group, payload);
             }

@@ -41,6 +41,9 @@ pub(crate) fn now() -> Micros {
 impl Node {
     /// Hands one input to a group and executes everything that follows from it.
     pub(crate) fn step(self: &Rc<Node>, group: u32, input: Input) {
+        if self.closing.get() {
+            return; // As if the process had ended.
+        }
         let mut group = self.groups[group as usize].borrow_mut();
         if group.installing && !matches!(input, Input::Persisted(_)) {
             return; // As if the network had lost it, or the tick came late.
@@ -242,6 +245,18 @@ impl Node {
                     Event::Durable(sequence) => {
                         self.durable(sequence);
                         self.wake_durable(sequence);
+                    }
+                    Event::Scanned { ticket, piece } => {
+                        if let Some(sender) = self.scans.borrow_mut().remove(&ticket) {
+                            let _gone = sender.send(piece);
+                        }
+                    }
+                    Event::Housekeeping => (),
+                    Event::Closed => {
+                        if let Some(sender) = self.closed.borrow_mut().take() {
+                            let _gone = sender.send(());
+                        }
+                        return;
                     }
                     Event::Read { ticket, result } => {
                         if let Some(sender) = self.disk_reads.borrow_mut().remove(&ticket) {

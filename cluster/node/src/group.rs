@@ -41,6 +41,8 @@ pub(crate) struct Group {
     pub(crate) snapshots: Vec<ReplicaId>,
     /// A snapshot is being made durable: until then nothing else may happen to this group.
     pub(crate) installing: bool,
+    /// How many checkpoints have been taken of this group since the process began.
+    pub(crate) checkpoints: u64,
 }
 
 /// The core's answer to a proposal.
@@ -94,6 +96,7 @@ impl Group {
             next_id: 0,
             snapshots: Vec::new(),
             installing: false,
+            checkpoints: 0,
         }
     }
 

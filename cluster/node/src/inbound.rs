@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use evenkeel_core::consensus::{Input, ReplicaId, Slot};
+use evenkeel_core::consensus::{Input, Message, ReplicaId, Slot};
 use evenkeel_runtime as runtime;
 use evenkeel_runtime::net::{TcpListener, TcpReader, TcpStream, TcpWriter};
 use evenkeel_wire::peer::consensus::ConsensusBatch;
@@ -187,13 +187,18 @@ impl Node {
         if replica == ReplicaId(0) {
             return; // It only asks; it has no life yet.
         }
+        if self.closing.get() {
+            return; // Nothing that it says is heard any more.
+        }
         let known = |(met, life): &(String, ReplicaId)| met == name && *life == replica;
         if self.met.borrow().iter().any(known) {
             return;
         }
         let state = State::Met { name: name.to_string(), replica };
         let (sequence, _) = self.append(&state_record(PLACEMENT_GROUP, Slot(0), &state.encode()));
+        self.meeting.borrow_mut().push((name.to_string(), replica));
         self.flushed(sequence).await;
+        self.meeting.borrow_mut().retain(|meeting| !known(meeting));
         if !self.met.borrow().iter().any(known) {
             self.met.borrow_mut().push((name.to_string(), replica));
             observe(self.replica, PLACEMENT_GROUP, || Fact::Met(replica));
@@ -230,7 +235,10 @@ impl Node {
             let genuine = envelope.from == from.0 && envelope.to == self.replica.0;
             let known = (envelope.shard as usize) < self.groups.len();
             let Some(message) = envelope.message.filter(|_| genuine && known) else { continue };
-            if let Some(message) = codec::from_wire(message) {
+            if let Some(message) = codec::from_wire(message)
+                // As if the network had lost it: the others go on without this node.
+                && !(matches!(message, Message::Accept { .. }) && self.is_out_of_room())
+            {
                 self.step(envelope.shard, Input::Receive { from, message });
             }
         }

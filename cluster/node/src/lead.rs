@@ -139,6 +139,9 @@ impl Node {
         confirmed: bool,
         fetched: &Fetched,
     ) -> Attempt {
+        if self.closing.get() {
+            return Attempt::NotHere(NotHere::Busy);
+        }
         let mut group = self.groups[request.group as usize].borrow_mut();
         let group = &mut *group;
         let is_read = request.stamp.is_none() && matches!(request.task, Task::Command(_));
@@ -171,6 +174,9 @@ impl Node {
             // A command that only reads never gets here: it is evaluated on applied state.
             return Attempt::Answered(Reply::error("ERR a write came without its session"));
         };
+        if let Some(refusal) = self.refusal(&evaluated.writes) {
+            return Attempt::Answered(refusal);
+        }
         match self.write_payload(group, &evaluated, stamp) {
             Ok(payload) => {
                 let attempt = self.propose(group, payload, &evaluated.writes);

@@ -35,6 +35,7 @@ mod request;
 pub mod requests;
 mod sessions;
 mod snapshot;
+mod space;
 mod state;
 mod status;
 mod sweep;

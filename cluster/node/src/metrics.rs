@@ -15,6 +15,12 @@ pub(crate) struct Metrics {
     pub(crate) snapshots_sent: Cell<u64>,
     pub(crate) snapshots_installed: Cell<u64>,
     pub(crate) damaged_reads: Cell<u64>,
+    /// Bytes of values (and pages) that compaction copied.
+    pub(crate) moved_bytes: Cell<u64>,
+    /// Bytes of pages that checkpoints wrote.
+    pub(crate) page_bytes: Cell<u64>,
+    /// Writes refused for want of room.
+    pub(crate) full_refusals: Cell<u64>,
 }
 
 /// Adds one.

@@ -16,7 +16,9 @@ use evenkeel_core::placement::{PlacementMap, slots};
 use evenkeel_engine::batch::{Batch, Operation};
 use evenkeel_engine::disk::Disk;
 use evenkeel_engine::store::{Store, StoreOptions, Tier};
-use evenkeel_engine::{Engine, Identity, Location, ReadError, ReadTicket, Sequence};
+use evenkeel_engine::{
+    Engine, Identity, Location, Piece, ReadError, ReadTicket, ScanTicket, Sequence,
+};
 use evenkeel_runtime as runtime;
 use evenkeel_runtime::net::TcpListener;
 use tokio::sync::oneshot;
@@ -36,6 +38,7 @@ use crate::origin::Origin;
 use crate::peers::{Introduction, Peers};
 use crate::recovery::Recovery;
 use crate::snapshot::{Inbound, Outbound};
+use crate::space::track_changes;
 use crate::state::State;
 
 /// How much of its log a group keeps in memory for followers a little behind, in bytes.
@@ -57,6 +60,8 @@ pub struct Node {
     pub(crate) map: RefCell<PlacementMap>,
     /// Lives of members that have been seen, this node's own excepted.
     pub(crate) met: RefCell<Vec<(String, ReplicaId)>>,
+    /// Those whose record is not durable yet.
+    pub(crate) meeting: RefCell<Vec<(String, ReplicaId)>>,
     pub(crate) peers: Rc<Peers>,
     pub(crate) effects: RefCell<Vec<Effect>>,
     pub(crate) unflushed: RefCell<VecDeque<Unflushed>>,
@@ -69,6 +74,13 @@ pub struct Node {
     pub(crate) origins: RefCell<Vec<Origin>>,
     pub(crate) outbound: RefCell<BTreeMap<u64, Rc<Outbound>>>,
     pub(crate) inbound: RefCell<BTreeMap<u32, Inbound>>,
+    pub(crate) scans: RefCell<BTreeMap<ScanTicket, oneshot::Sender<Piece>>>,
+    /// Whether this node is a founder, and the map it began with.
+    pub(crate) founder: bool,
+    pub(crate) genesis: PlacementMap,
+    /// The engine has been asked to end: nothing may be appended any more.
+    pub(crate) closing: Cell<bool>,
+    pub(crate) closed: RefCell<Option<oneshot::Sender<()>>>,
     pub(crate) metrics: Metrics,
     pub(crate) started_us: u64,
     pub(crate) stopping: Cell<bool>,
@@ -109,6 +121,7 @@ impl Node {
             eviction: config.default_eviction,
             slot_of: slots::slot,
         });
+        track_changes(&mut store, config.cluster.shard_count);
         let areas = disk.areas().map_err(|source| NodeError::Config {
             problem: format!("the data directory cannot be listed: {source}"),
         })?;
@@ -129,6 +142,7 @@ impl Node {
         drop(runtime::spawn(Rc::clone(self).run_engine()));
         drop(runtime::spawn(Rc::clone(self).run_ticks()));
         drop(runtime::spawn(Rc::clone(self).run_chores()));
+        drop(runtime::spawn(Rc::clone(self).run_compaction()));
     }
 
     /// Hands leadership over, as far as there is somebody to take it. Ends within `limit`.
@@ -153,15 +167,16 @@ impl Node {
         }
     }
 
-    /// Waits until everything appended is durable. The process ends after this.
+    /// Waits until everything appended is durable and the log says that it ends there. The process ends
+    /// after this.
     pub async fn stop(self: &Rc<Node>) {
         self.stopping.set(true);
         self.peers.stop();
-        let appended = self.engine.borrow().status().appended;
-        let flushed = self.flushed(appended);
-        let _in_time = runtime::timeout(Duration::from_secs(5), flushed).await;
-        self.engine.borrow_mut().tick();
-        runtime::sleep(Duration::from_millis(20)).await;
+        let (sender, receiver) = oneshot::channel();
+        *self.closed.borrow_mut() = Some(sender);
+        self.closing.set(true);
+        self.engine.borrow_mut().begin_close();
+        let _in_time = runtime::timeout(Duration::from_secs(5), receiver).await;
     }
 
     /// The value at one operation of one record. `None`: its bytes are damaged.
@@ -217,7 +232,7 @@ async fn recover(
     store: &mut Store,
 ) -> Result<Foundation, NodeError> {
     let mut recovery = Recovery::new(store, config.cluster.shard_count);
-    let (engine, opened) = Engine::open(disk, config.engine.clone(), &mut recovery).await?;
+    let (mut engine, opened) = Engine::open(disk, config.engine.clone(), &mut recovery).await?;
     let identity = &opened.identity;
     if identity.cluster != config.cluster.id || identity.name != config.name {
         return Err(NodeError::Identity {
@@ -236,7 +251,8 @@ async fn recover(
         "the log has been read"
     );
     let replica = ReplicaId(identity.node);
-    let Recovery { groups: recovered, genesis, map, met, .. } = recovery;
+    let Recovery { groups: recovered, genesis, map, met, store, .. } = recovery;
+    engine.give_up_unneeded(|segment| store.live_bytes().contains_key(&segment));
     // The first record of every log; without it the node died before it was born.
     let Some((founder, genesis)) = genesis else {
         return Err(NodeError::Config {
@@ -294,6 +310,7 @@ fn assemble(config: NodeConfig, foundation: Foundation, store: Store) -> Rc<Node
         cache_vanished: Cell::new(0),
         map: RefCell::new(map),
         met: RefCell::new(met),
+        meeting: RefCell::default(),
         peers,
         effects: RefCell::default(),
         unflushed: RefCell::default(),
@@ -306,6 +323,11 @@ fn assemble(config: NodeConfig, foundation: Foundation, store: Store) -> Rc<Node
         origins: RefCell::new(origins),
         outbound: RefCell::default(),
         inbound: RefCell::default(),
+        scans: RefCell::default(),
+        founder,
+        genesis,
+        closing: Cell::new(false),
+        closed: RefCell::default(),
         metrics: Metrics::default(),
         started_us: runtime::clock::monotonic_us(),
         stopping: Cell::new(false),

@@ -17,7 +17,7 @@ use evenkeel_engine::{Location, Record, RecordKind, Replay};
 use crate::entry;
 use crate::group::{PLACEMENT_GROUP, slots_of};
 use crate::machine::{Machine, Outcome, perform};
-use crate::state::State;
+use crate::state::{CheckpointState, State};
 
 /// How many applied entries a group keeps at hand, so that a peer a little behind needs no snapshot.
 const APPLIED_KEPT_MAX: usize = 256;
@@ -30,8 +30,12 @@ pub(crate) struct Recovery<'a> {
     pub(crate) map: Option<PlacementMap>,
     /// Lives of members that this node has met: (name, replica).
     pub(crate) met: Vec<(String, ReplicaId)>,
-    store: &'a mut Store,
+    pub(crate) store: &'a mut Store,
     shard_count: u32,
+    /// Replay began at a checkpoint: what there is of a group counts from its part of it on.
+    from_checkpoint: bool,
+    /// Pages to be fetched.
+    wanted: Vec<Location>,
     /// The first record that nobody could have written, if any.
     pub(crate) foreign: Option<Location>,
 }
@@ -40,6 +44,10 @@ pub(crate) struct Recovery<'a> {
 #[derive(Default)]
 pub(crate) struct RecoveredGroup {
     pub(crate) machine: Machine,
+    /// Its part of the checkpoint has been read.
+    begun: bool,
+    /// The checkpoint's bytes so far, and how many parts they are.
+    parts: (Vec<u8>, u32),
     promised: Ballot,
     /// The voters, by the slot that named them.
     configurations: BTreeMap<Slot, Configuration>,
@@ -52,8 +60,17 @@ pub(crate) struct RecoveredGroup {
 
 impl<'a> Recovery<'a> {
     pub(crate) fn new(store: &'a mut Store, shard_count: u32) -> Recovery<'a> {
-        let (groups, met) = (BTreeMap::new(), Vec::new());
-        Recovery { groups, genesis: None, map: None, met, store, shard_count, foreign: None }
+        Recovery {
+            groups: BTreeMap::new(),
+            genesis: None,
+            map: None,
+            met: Vec::new(),
+            store,
+            shard_count,
+            from_checkpoint: false,
+            wanted: Vec::new(),
+            foreign: None,
+        }
     }
 
     fn entry(&mut self, record: &Record<'_>, location: Location) -> Option<()> {
@@ -62,6 +79,10 @@ impl<'a> Recovery<'a> {
         let ballot = Ballot { round: record.stamp[0], replica: ReplicaId(record.stamp[1]) };
         let group = self.groups.entry(record.stream).or_default();
         group.promised = group.promised.max(ballot);
+        let slot = Slot(record.position);
+        if slot <= group.machine.applied && !group.entries.contains_key(&slot) {
+            return Some(()); // A checkpoint that never came into effect appended it again.
+        }
         group.entries.insert(Slot(record.position), (ballot, payload, location));
         Some(())
     }
@@ -70,6 +91,11 @@ impl<'a> Recovery<'a> {
         let group = self.groups.entry(record.stream).or_default();
         match State::decode(record.payload)? {
             State::Promised(ballot) => group.promised = group.promised.max(ballot),
+            State::Checkpoint { index, count, bytes } => {
+                if self.from_checkpoint && !group.begun {
+                    return self.checkpoint_part(record.stream, index, count, &bytes);
+                }
+            }
             State::Met { name, replica } => self.met.push((name, replica)),
             State::Genesis { founder, map } => {
                 let map = PlacementMap::decode(&map).ok()?;
@@ -93,6 +119,38 @@ impl<'a> Recovery<'a> {
                     self.map = Some(PlacementMap::decode(&map).ok()?);
                 }
             }
+        }
+        Some(())
+    }
+
+    /// One part of what the checkpoint says of a group; the last one takes effect.
+    fn checkpoint_part(&mut self, stream: u32, index: u32, count: u32, part: &[u8]) -> Option<()> {
+        let group = self.groups.entry(stream).or_default();
+        if index == 0 {
+            group.parts = (Vec::new(), 0);
+        }
+        if index != group.parts.1 {
+            return None;
+        }
+        group.parts.0.extend_from_slice(part);
+        group.parts.1 += 1;
+        if group.parts.1 < count {
+            return Some(());
+        }
+        let state = CheckpointState::decode(&group.parts.0)?;
+        let (begun, promised, machine) = (true, state.promised, state.machine);
+        *group = RecoveredGroup { machine, begun, promised, ..RecoveredGroup::default() };
+        let applied = group.machine.applied;
+        group.configurations.insert(applied, state.configuration);
+        group.commit = applied;
+        if stream == PLACEMENT_GROUP {
+            let genesis = PlacementMap::decode(&state.genesis).ok()?;
+            self.genesis = Some((state.founder, genesis));
+            self.map = Some(PlacementMap::decode(&state.map).ok()?);
+            self.met = state.met;
+        } else {
+            let slots = slots_of(stream, self.shard_count);
+            self.wanted = self.store.adopt_pages(&slots, &state.pages)?;
         }
         Some(())
     }
@@ -122,8 +180,27 @@ impl<'a> Recovery<'a> {
 }
 
 impl Replay for Recovery<'_> {
+    fn checkpoint(&mut self) {
+        self.from_checkpoint = true;
+    }
+
+    fn wanted(&mut self) -> Vec<Location> {
+        std::mem::take(&mut self.wanted)
+    }
+
+    fn fetched(&mut self, record: &Record<'_>, location: Location) {
+        if record.kind != RecordKind::Page || self.store.restore_page(record.payload).is_none() {
+            self.foreign.get_or_insert(location);
+        }
+    }
+
     fn record(&mut self, record: &Record<'_>, location: Location) {
+        let begun = self.groups.get(&record.stream).is_some_and(|group| group.begun);
+        if self.from_checkpoint && !begun && record.kind != RecordKind::State {
+            return;
+        }
         let understood = match record.kind {
+            RecordKind::Moved | RecordKind::Page => None, // They are not in the log's order.
             RecordKind::Entry => self.entry(record, location),
             RecordKind::State => self.state(record),
             RecordKind::Item => {

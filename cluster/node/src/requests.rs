@@ -26,6 +26,7 @@ use crate::metrics::count;
 use crate::node::Node;
 use crate::order::{Entry, Kind, Turn};
 use crate::request::{NotHere, Request, Task};
+use crate::space::is_refusal;
 use crate::sweep;
 
 /// How long to wait before asking again who leads.
@@ -349,7 +350,10 @@ impl Node {
                     continue;
                 }
             }
+            let tried = errand.tried;
             match self.try_once(&mut errand, first.take(), deadline).await {
+                // It says that nothing was done now; what an earlier try did, nobody knows.
+                Answer::Reply(reply) if tried && is_refusal(&reply) => break timed_out(true),
                 Answer::Reply(reply) => break reply,
                 Answer::NotHere(NotHere::Leader(leader)) => errand.hint = leader,
                 Answer::NotHere(NotHere::Damaged) if self.config.cluster.members.len() == 1 => {

@@ -55,6 +55,8 @@ pub(crate) struct Inbound {
     begin: SnapshotBegin,
     items: Vec<(Bytes, Slot, Location)>,
     chunks: u64,
+    /// How many checkpoints there were of the group when it began.
+    checkpoints: u64,
 }
 
 /// One key, as it was at the snapshot's slot.
@@ -76,7 +78,10 @@ impl Node {
         let (node, number) = (Rc::clone(self), group.number);
         drop(runtime::spawn(async move {
             let id = runtime::random_u64().max(1);
+            // What the keys are now stays readable until all of it has been sent.
+            let pin = node.engine.borrow_mut().pin();
             let sent = node.send_snapshot(number, to, id).await;
+            node.engine.borrow_mut().unpin(pin);
             node.outbound.borrow_mut().remove(&id);
             tracing::info!(
                 group = number,
@@ -188,11 +193,15 @@ impl Node {
             self.peers.send(from, &Frame::SnapshotAck(ack)); // We have that already.
             return;
         }
-        let inbound = Inbound { from, begin, items: Vec::new(), chunks: 0 };
+        let checkpoints = self.groups[number as usize].borrow().checkpoints;
+        let inbound = Inbound { from, begin, items: Vec::new(), chunks: 0, checkpoints };
         self.inbound.borrow_mut().insert(number, inbound);
     }
 
     pub(crate) fn snapshot_chunk(&self, from: ReplicaId, chunk: SnapshotChunk) {
+        if self.closing.get() || self.is_out_of_room() {
+            return; // The sender will give up, and try again.
+        }
         let mut all = self.inbound.borrow_mut();
         let Some(inbound) = all.values_mut().find(|inbound| inbound.begin.id == chunk.id) else {
             return;
@@ -240,7 +249,10 @@ impl Node {
 
     /// `None`: it was malformed, or has been overtaken.
     async fn install_snapshot(self: &Rc<Node>, number: u32, inbound: Inbound) -> Option<()> {
-        let Inbound { begin, items, .. } = inbound;
+        if self.closing.get() {
+            return None;
+        }
+        let Inbound { begin, items, checkpoints, .. } = inbound;
         let mut reader = Reader::new(&begin.state);
         let machine = Machine::decode(&mut Reader::new(reader.sized()?))?;
         let map = Some(reader.sized()?.to_vec()).filter(|map| !map.is_empty());
@@ -261,6 +273,9 @@ impl Node {
             let mut group = self.groups[number as usize].borrow_mut();
             if mark.slot <= group.machine.applied || group.installing {
                 return None;
+            }
+            if checkpoints != group.checkpoints && !planted(Bug::SnapshotAcrossCheckpoint) {
+                return None; // A restart would not see the items: they are before its beginning.
             }
             group.installing = true;
             let promised = group.core.status().promised;

@@ -2,11 +2,14 @@
 //!
 //! ```text
 //! size  field
-//!    1  kind        1 promised, 2 snapshot, 3 met, 4 genesis
+//!    1  kind        1 promised, 2 snapshot, 3 met, 4 genesis, 5 checkpoint
 //! kind 1:  8 round, 8 replica
 //! kind 2:  8 snapshot id, 8 round, 8 replica, 4 + voters, 4 + machine, 4 + placement map (empty: none)
 //! kind 3:  8 replica, 4 + name
 //! kind 4:  1 founder, the placement map this node began with
+//! kind 5:  4 index, 4 count, a part of these, put together in order of index:
+//!          8 round, 8 replica, 4 + voters, 4 + machine, 4 + list of pages; in the placement group:
+//!          4 + placement map, 4 + the map it began with, 1 founder, then 8 replica, 4 + name each
 //! ```
 //!
 //! Integers are little-endian. A snapshot's record makes its items (which stand before it in the log)
@@ -22,6 +25,7 @@ const KIND_PROMISED: u8 = 1;
 const KIND_SNAPSHOT: u8 = 2;
 const KIND_MET: u8 = 3;
 const KIND_GENESIS: u8 = 4;
+const KIND_CHECKPOINT: u8 = 5;
 
 /// One `State` record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +44,69 @@ pub(crate) enum State {
     Met { name: String, replica: ReplicaId },
     /// The placement map this node began with. A founder votes by it; who came later waits to be added.
     Genesis { founder: bool, map: Vec<u8> },
+    /// A part of a `CheckpointState`; those of one group follow each other.
+    Checkpoint { index: u32, count: u32, bytes: Vec<u8> },
+}
+
+/// Everything that a restart must know of a group, but for its open entries, which follow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CheckpointState {
+    pub(crate) promised: Ballot,
+    pub(crate) configuration: Configuration,
+    pub(crate) machine: Machine,
+    /// See `Store::page_list`.
+    pub(crate) pages: Vec<u8>,
+    /// These four in the placement group only.
+    pub(crate) map: Vec<u8>,
+    pub(crate) genesis: Vec<u8>,
+    pub(crate) founder: bool,
+    pub(crate) met: Vec<(String, ReplicaId)>,
+}
+
+impl CheckpointState {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut target = Vec::new();
+        put_ballot(&mut target, self.promised);
+        put_voters(&mut target, &self.configuration);
+        put_bytes(&mut target, &self.machine.encode());
+        put_bytes(&mut target, &self.pages);
+        put_bytes(&mut target, &self.map);
+        put_bytes(&mut target, &self.genesis);
+        target.push(u8::from(self.founder));
+        for (name, replica) in &self.met {
+            target.extend_from_slice(&replica.0.to_le_bytes());
+            put_bytes(&mut target, name.as_bytes());
+        }
+        target
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Option<CheckpointState> {
+        let mut reader = Reader::new(bytes);
+        let promised = ballot(&mut reader)?;
+        let configuration = voters(&mut reader)?;
+        let machine = Machine::decode(&mut Reader::new(reader.sized()?))?;
+        let pages = reader.sized()?.to_vec();
+        let (map, genesis) = (reader.sized()?.to_vec(), reader.sized()?.to_vec());
+        let founder = reader.u8()? != 0;
+        let mut rest = reader.rest();
+        let mut met = Vec::new();
+        while !rest.is_empty() {
+            let mut reader = Reader::new(rest);
+            let replica = ReplicaId(reader.u64()?);
+            met.push((String::from_utf8(reader.sized()?.to_vec()).ok()?, replica));
+            rest = reader.rest();
+        }
+        Some(CheckpointState {
+            promised,
+            configuration,
+            machine,
+            pages,
+            map,
+            genesis,
+            founder,
+            met,
+        })
+    }
 }
 
 impl State {
@@ -68,6 +135,12 @@ impl State {
                 target.push(u8::from(*founder));
                 target.extend_from_slice(map);
             }
+            State::Checkpoint { index, count, bytes } => {
+                target.push(KIND_CHECKPOINT);
+                target.extend_from_slice(&index.to_le_bytes());
+                target.extend_from_slice(&count.to_le_bytes());
+                target.extend_from_slice(bytes);
+            }
         }
         target
     }
@@ -92,6 +165,10 @@ impl State {
             KIND_GENESIS => {
                 let founder = reader.u8()? != 0;
                 Some(State::Genesis { founder, map: reader.rest().to_vec() })
+            }
+            KIND_CHECKPOINT => {
+                let (index, count) = (reader.u32()?, reader.u32()?);
+                Some(State::Checkpoint { index, count, bytes: reader.rest().to_vec() })
             }
             _ => None,
         }

@@ -139,6 +139,28 @@ impl Directory {
         self.handle.sync_all()
     }
 
+    /// The file's open handle goes with it.
+    pub(super) fn rename(&self, area: Area, to: Area) -> io::Result<()> {
+        let (from_path, to_path) =
+            (self.path.join(AreaName(area).to_string()), self.path.join(AreaName(to).to_string()));
+        if to_path.try_exists()? {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the file is there already"));
+        }
+        fs::rename(from_path, to_path)?;
+        let mut files = self.files();
+        if let Some(file) = files.remove(&area) {
+            files.insert(to, file);
+        }
+        drop(files);
+        self.handle.sync_all()
+    }
+
+    pub(super) fn remove(&self, area: Area) -> io::Result<()> {
+        fs::remove_file(self.path.join(AreaName(area).to_string()))?;
+        self.files().remove(&area);
+        self.handle.sync_all()
+    }
+
     fn files(&self) -> MutexGuard<'_, BTreeMap<Area, Arc<File>>> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }

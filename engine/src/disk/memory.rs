@@ -19,7 +19,7 @@ pub const SECTOR_SIZE: usize = 512;
 /// A kind of operation, to make one of them fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// `Operation::Create`.
+    /// `Operation::Create`, `Rename` and `Remove`.
     Create,
     /// `Operation::Read`.
     Read,
@@ -56,7 +56,9 @@ struct Content {
     durable: Vec<u8>,
     /// Sectors in which the two may differ.
     unsynced: BTreeSet<usize>,
-    /// Sectors that were ever written.
+    /// What the area held when it got its name.
+    before: Vec<u8>,
+    /// Sectors that were written since.
     touched: BTreeSet<usize>,
 }
 
@@ -125,10 +127,9 @@ impl MemoryDisk {
         }
         for content in areas.values_mut() {
             content.written.clone_from(&content.durable);
-            // A sector that nothing ever reached is as good as new.
-            let reached =
-                |sector: &usize| content.durable[range_of(*sector)].iter().any(|&b| b != 0);
-            content.touched.retain(reached);
+            // A sector that nothing reached in this life of the area is as good as new.
+            let Content { durable, before, touched, .. } = content;
+            touched.retain(|&sector| durable[range_of(sector)] != before[range_of(sector)]);
         }
         let state = State { areas, rewrites: state.rewrites, ..State::default() };
         MemoryDisk(Rc::new(RefCell::new(state)))
@@ -230,9 +231,7 @@ impl State {
                 let sector = |&sector: &usize| (sector, content.written[range_of(sector)].to_vec());
                 content.unsynced.iter().map(sector).collect()
             }
-            Operation::Create { .. } | Operation::Read { .. } | Operation::Write { .. } => {
-                Vec::new()
-            }
+            _ => Vec::new(),
         }
     }
 
@@ -259,6 +258,13 @@ impl State {
             Operation::Create { area, size } => {
                 (failed.and_then(|()| self.create(area, size)), None)
             }
+            Operation::Rename { area, to } => (failed.and_then(|()| self.rename(area, to)), None),
+            Operation::Remove { area } => (
+                failed
+                    .and_then(|()| self.content(area).map(drop))
+                    .map(|()| drop(self.areas.remove(&area))),
+                None,
+            ),
             Operation::Read { area, offset, mut buffer } => {
                 let result = failed.and_then(|()| {
                     let content = self.content(area)?;
@@ -279,7 +285,9 @@ impl State {
 
     fn fails(&mut self, operation: &Operation) -> io::Result<()> {
         let kind = match operation {
-            Operation::Create { .. } => Kind::Create,
+            Operation::Create { .. } | Operation::Rename { .. } | Operation::Remove { .. } => {
+                Kind::Create
+            }
             Operation::Read { .. } => Kind::Read,
             Operation::Write { .. } => Kind::Write,
             Operation::Flush { .. } => Kind::Flush,
@@ -310,8 +318,21 @@ impl State {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let zeros = vec![0; size as usize];
-        let content = Content { written: zeros.clone(), durable: zeros, ..Content::default() };
+        let (written, durable) = (zeros.clone(), zeros.clone());
+        let content = Content { written, durable, before: zeros, ..Content::default() };
         self.areas.insert(area, content);
+        Ok(())
+    }
+
+    /// The area's new life: what is written now is written for the first time.
+    fn rename(&mut self, area: Area, to: Area) -> io::Result<()> {
+        if self.areas.contains_key(&to) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let mut content = self.areas.remove(&area).ok_or(io::ErrorKind::NotFound)?;
+        content.touched.clear();
+        content.before.clone_from(&content.written);
+        self.areas.insert(to, content);
         Ok(())
     }
 

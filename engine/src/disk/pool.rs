@@ -58,7 +58,9 @@ impl Disk for PoolDisk {
         let queue = match operation {
             Operation::Read { .. } => reads,
             Operation::Write { .. } | Operation::Flush { .. } => writes,
-            Operation::Create { .. } => creates,
+            Operation::Create { .. } | Operation::Rename { .. } | Operation::Remove { .. } => {
+                creates
+            }
         };
         queue.send((ticket, operation)).expect("its threads end only after the queue does");
     }
@@ -95,6 +97,8 @@ fn work(queue: &Mutex<Receiver<(Ticket, Operation)>>, directory: &Directory, out
 fn execute(directory: &Directory, operation: Operation) -> (io::Result<()>, Option<Buffer>) {
     match operation {
         Operation::Create { area, size } => (directory.create(area, size), None),
+        Operation::Rename { area, to } => (directory.rename(area, to), None),
+        Operation::Remove { area } => (directory.remove(area), None),
         Operation::Read { area, offset, mut buffer } => {
             let file = directory.file(area);
             (file.and_then(|file| file.read_exact_at(&mut buffer, offset)), Some(buffer))

@@ -94,12 +94,17 @@ impl UringDisk {
         Ok(UringDisk { directory, shared, reactor, makers: Vec::new() })
     }
 
-    /// A new file takes many blocking calls, none of them urgent: a thread of its own makes it.
-    fn create(&mut self, ticket: Ticket, area: Area, size: u64) {
+    /// What changes the directory blocks (a new file takes many calls), and none of it is urgent: a
+    /// thread of its own does it.
+    fn rearrange(
+        &mut self,
+        ticket: Ticket,
+        work: impl FnOnce(&Directory) -> io::Result<()> + Send + 'static,
+    ) {
         self.makers.retain(|maker| !maker.is_finished());
         let (directory, shared) = (self.directory.clone(), self.shared.clone());
         let make = move || {
-            let result = directory.create(area, size);
+            let result = work(&directory);
             shared.outbox.push(Completion { ticket, result, buffer: None });
         };
         match thread::Builder::new().name("disk-make".to_owned()).spawn(make) {
@@ -117,9 +122,18 @@ impl Disk for UringDisk {
     }
 
     fn submit(&mut self, ticket: Ticket, operation: Operation) {
-        if let Operation::Create { area, size } = operation {
-            return self.create(ticket, area, size);
-        }
+        let operation = match operation {
+            Operation::Create { area, size } => {
+                return self.rearrange(ticket, move |directory| directory.create(area, size));
+            }
+            Operation::Rename { area, to } => {
+                return self.rearrange(ticket, move |directory| directory.rename(area, to));
+            }
+            Operation::Remove { area } => {
+                return self.rearrange(ticket, move |directory| directory.remove(area));
+            }
+            other => other,
+        };
         let mut inbox = self.shared.inbox();
         inbox.requests.push((ticket, operation));
         let first = inbox.requests.len() == 1;
@@ -245,7 +259,9 @@ impl Reactor {
                     (area, Action::Write { offset, buffer, done: 0 })
                 }
                 Operation::Flush { area } => (area, Action::Flush),
-                Operation::Create { .. } => unreachable!("made by a thread of its own"),
+                Operation::Create { .. } | Operation::Rename { .. } | Operation::Remove { .. } => {
+                    unreachable!("done by a thread of its own")
+                }
             };
             match self.directory.file(area) {
                 Ok(file) => self.insert(Flight { ticket, action, file }),

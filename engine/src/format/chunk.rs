@@ -4,8 +4,8 @@
 //! offset  size  field
 //!      0     4  header_checksum    CRC-32 of bytes 4..128
 //!      4     4  magic              "EKCH"
-//!      8     2  format             1
-//!     10     2  flags              0
+//!      8     2  format             2
+//!     10     2  flags              1 the file had another life before this one, 2 aside (format 1: 0)
 //!     12     4  payload_size       bytes of records, 1..=CHUNK_SIZE_MAX - 128
 //!     16     4  payload_checksum   CRC-32 of the records
 //!     20     4  previous_checksum  header_checksum of the chunk before, 0 if there is none
@@ -24,17 +24,23 @@
 //! ```
 //!
 //! Two checksums, since a flipped bit in a size must not look like the end of the log: a header that
-//! holds is believed, whatever has become of the payload. `incarnation_start` tells which chunks of
+//! holds is believed, whatever has become of the payload. A chunk *aside* is not part of the log's
+//! order: its records are found by their places only, and its number, sequences and `durable_upto` are
+//! 0. `incarnation_start` tells which chunks of
 //! older incarnations are the remains of writes that were never acknowledged: those whose records a
 //! later incarnation numbered anew. The header is within the first sector, so a power cut leaves all
 //! of it or nothing.
 
-use super::{FORMAT, Place, SECTOR_SIZE, checksum_matches, put, u16_at, u32_at, u64_at};
+use super::{
+    FORMAT, FORMAT_MIN, Place, SECTOR_SIZE, checksum_matches, put, u16_at, u32_at, u64_at,
+};
 use crate::bugs::{Bug, planted};
 use crate::disk::{BLOCK_SIZE, Buffer};
 use crate::limits::{CHUNK_HEADER_SIZE, CHUNK_SIZE_MAX};
 
 const MAGIC: [u8; 4] = *b"EKCH";
+const FLAG_RECYCLED: u16 = 1;
+const FLAG_ASIDE: u16 = 2;
 /// A header with fewer bytes that are not zero was never written: magic, format, sizes, sequences
 /// and two checksums have more, and a few flipped bits do not make up for them.
 const WRITTEN_BYTES_MIN: usize = 8;
@@ -44,6 +50,10 @@ const WRITTEN_BYTES_MIN: usize = 8;
 pub(crate) struct Header {
     /// Where, and in which incarnation.
     pub(crate) place: Place,
+    /// The segment's file had another life.
+    pub(crate) recycled: bool,
+    /// Not part of the log's order.
+    pub(crate) aside: bool,
     pub(crate) incarnation_start: u64,
     pub(crate) number: u64,
     pub(crate) first_sequence: u64,
@@ -86,6 +96,9 @@ pub(crate) enum Extent {
         /// A power cut may have done it: the first sector is (all but) zeros.
         torn: bool,
     },
+    /// A header that holds, of another segment: what the file held in an earlier life, or a
+    /// misdirected write.
+    Stale,
     /// The header holds and has a format of its own.
     OtherFormat(u16),
     /// A block of zeros.
@@ -106,12 +119,18 @@ pub(crate) fn encode(header: &Header, payload: &[u8], mut buffer: Buffer) -> (Bu
     assert!(header.chunk_size() <= CHUNK_SIZE_MAX, "a chunk has a bound");
     assert!((header.place.offset as usize).is_multiple_of(BLOCK_SIZE), "chunks start at blocks");
     assert!(header.first_sequence <= header.last_sequence, "a chunk has records");
-    assert!(header.durable_upto < header.first_sequence, "what is being written is not durable");
+    assert!(
+        header.aside || header.durable_upto < header.first_sequence,
+        "what is being written is not durable"
+    );
+    let flags =
+        if header.recycled { FLAG_RECYCLED } else { 0 } | if header.aside { FLAG_ASIDE } else { 0 };
     assert!(buffer.len() == header.chunk_size(), "the buffer was made for this chunk");
     buffer[..CHUNK_HEADER_SIZE].fill(0);
     buffer[CHUNK_HEADER_SIZE + payload.len()..].fill(0);
     put(&mut buffer, 4, &MAGIC);
     put(&mut buffer, 8, &FORMAT.to_le_bytes());
+    put(&mut buffer, 10, &flags.to_le_bytes());
     put(&mut buffer, 12, &header.payload_size.to_le_bytes());
     put(&mut buffer, 16, &crc32fast::hash(payload).to_le_bytes());
     put(&mut buffer, 20, &header.previous_checksum.to_le_bytes());
@@ -158,7 +177,7 @@ pub(crate) fn header(block: &[u8], segment: u32, offset: u32) -> Result<(Header,
     if u32_at(block, 0) != checksum || block[4..8] != MAGIC {
         return Err(Extent::BadBlock { torn: unwritten(block) });
     }
-    if u16_at(block, 8) != FORMAT {
+    if !(FORMAT_MIN..=FORMAT).contains(&u16_at(block, 8)) {
         return Err(Extent::OtherFormat(u16_at(block, 8)));
     }
     let header = fields(block);
@@ -169,6 +188,8 @@ pub(crate) fn header(block: &[u8], segment: u32, offset: u32) -> Result<(Header,
         && header.first_sequence <= header.last_sequence;
     if (here || planted(Bug::StaleBlockAccepted)) && sensible {
         Ok((header, checksum))
+    } else if header.place.segment != segment {
+        Err(Extent::Stale)
     } else {
         Err(Extent::BadBlock { torn: false })
     }
@@ -181,6 +202,8 @@ fn fields(block: &[u8]) -> Header {
             segment: u32_at(block, 24),
             offset: u32_at(block, 28),
         },
+        recycled: u16_at(block, 10) & FLAG_RECYCLED != 0,
+        aside: u16_at(block, 10) & FLAG_ASIDE != 0,
         incarnation_start: u64_at(block, 40),
         number: u64_at(block, 48),
         first_sequence: u64_at(block, 56),

@@ -4,7 +4,7 @@
 //! offset  size  field
 //!      0     4  checksum        CRC-32 of the writer's incarnation (8 bytes), the segment (4), this
 //!                               record's offset in it (4), and bytes 4 to the end of the record
-//!      4     1  kind            1 entry, 2 state, 3 item
+//!      4     1  kind            1 entry, 2 state, 3 item, 4 moved, 5 page
 //!      5     …  sequence_delta  varint: this record's sequence less its chunk's first
 //!      …     …  stream          varint, fits 32 bits
 //!      …     …  position        varint
@@ -93,6 +93,8 @@ pub(crate) fn decode(source: &[u8], place: Place) -> Result<Decoded<'_>, RecordE
         1 => RecordKind::Entry,
         2 => RecordKind::State,
         3 => RecordKind::Item,
+        4 => RecordKind::Moved,
+        5 => RecordKind::Page,
         _ => return Err(RecordError::Field("kind")),
     };
     let sequence_delta = number(&mut rest, "sequence_delta")?;

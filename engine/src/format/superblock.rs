@@ -4,7 +4,7 @@
 //! offset  size  field
 //!      0     4  checksum           CRC-32 of bytes 4..4096
 //!      4     8  magic              "EVENKEEL"
-//!     12     2  format             1
+//!     12     2  format             2
 //!     14     1  state              0 in use, 1 stopped cleanly
 //!     15     1  name_size          bytes, 0..=NAME_SIZE_MAX
 //!     16     8  generation         copy = generation % 2; the higher valid one counts
@@ -19,13 +19,16 @@
 //!     80     4  tail_checksum      the last chunk's header_checksum
 //!     84     4  zeros
 //!     88    64  name               UTF-8, zeros behind it
-//!    152     …  zeros
+//!    152     4  start_segment      where replay begins; 0: at the first segment (format 1: zeros)
+//!    156     4  start_offset
+//!    160     8  start_sequence     of the first record behind the start
+//!    168     …  zeros
 //! ```
 //!
 //! The file has two copies of 4096 bytes, and a write touches one of them; all that is not zero is in
 //! its first sector. Both are written when the engine opens, so either one tells the incarnation.
 
-use super::{FORMAT, put, u16_at, u32_at, u64_at};
+use super::{FORMAT, FORMAT_MIN, put, u16_at, u32_at, u64_at};
 use crate::Identity;
 use crate::disk::{BLOCK_SIZE, Buffer};
 use crate::limits::NAME_SIZE_MAX;
@@ -36,7 +39,9 @@ pub(crate) const SUPER_SIZE: usize = 2 * BLOCK_SIZE;
 const MAGIC: [u8; 8] = *b"EVENKEEL";
 const NAME_OFFSET: usize = 88;
 
-const _: () = assert!(NAME_OFFSET + NAME_SIZE_MAX <= super::SECTOR_SIZE);
+const START_OFFSET: usize = NAME_OFFSET + NAME_SIZE_MAX;
+
+const _: () = assert!(START_OFFSET + 16 <= super::SECTOR_SIZE);
 
 /// See the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +53,17 @@ pub(crate) struct Superblock {
     pub(crate) durable_upto: u64,
     /// There after a clean stop.
     pub(crate) tail: Option<Tail>,
+    /// There once a checkpoint has made what lies before it superfluous for replay.
+    pub(crate) start: Option<Start>,
+}
+
+/// Where replay begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Start {
+    pub(crate) segment: u32,
+    pub(crate) offset: u32,
+    /// Of the first record behind it.
+    pub(crate) sequence: u64,
 }
 
 /// Where the log ended.
@@ -97,6 +113,12 @@ impl Superblock {
         put(&mut copy, 72, &tail.number.to_le_bytes());
         put(&mut copy, 80, &tail.checksum.to_le_bytes());
         put(&mut copy, NAME_OFFSET, name);
+        if let Some(start) = self.start {
+            assert!(start.segment != 0, "segments are numbered from 1");
+            put(&mut copy, START_OFFSET, &start.segment.to_le_bytes());
+            put(&mut copy, START_OFFSET + 4, &start.offset.to_le_bytes());
+            put(&mut copy, START_OFFSET + 8, &start.sequence.to_le_bytes());
+        }
         let checksum = crc32fast::hash(&copy[4..]);
         put(&mut copy, 0, &checksum.to_le_bytes());
         copy
@@ -111,7 +133,7 @@ impl Superblock {
         if u32_at(copy, 0) != crc32fast::hash(&copy[4..]) || copy[4..12] != MAGIC {
             return Err(SuperblockError::Damaged);
         }
-        if u16_at(copy, 12) != FORMAT {
+        if !(FORMAT_MIN..=FORMAT).contains(&u16_at(copy, 12)) {
             return Err(SuperblockError::Format(u16_at(copy, 12)));
         }
         let name = copy.get(NAME_OFFSET..NAME_OFFSET + usize::from(copy[15]));
@@ -124,9 +146,16 @@ impl Superblock {
             number: u64_at(copy, 72),
             checksum: u32_at(copy, 80),
         };
-        if !tail.offset.is_multiple_of(BLOCK_SIZE as u32) {
+        let start = Start {
+            segment: u32_at(copy, START_OFFSET),
+            offset: u32_at(copy, START_OFFSET + 4),
+            sequence: u64_at(copy, START_OFFSET + 8),
+        };
+        let aligned = |offset: u32| offset.is_multiple_of(BLOCK_SIZE as u32);
+        if !aligned(tail.offset) || !aligned(start.offset) {
             return Err(SuperblockError::Damaged); // A right checksum over what no release writes.
         }
+        let has_start = start.segment != 0 && start.sequence != 0;
         Ok(Superblock {
             generation: u64_at(copy, 16),
             identity: Identity { cluster: u64_at(copy, 24), node: u64_at(copy, 32), name },
@@ -134,6 +163,7 @@ impl Superblock {
             incarnation_start: u64_at(copy, 48),
             durable_upto: u64_at(copy, 56),
             tail: (copy[14] == 1).then_some(tail),
+            start: has_start.then_some(start),
         })
     }
 }

@@ -2,9 +2,9 @@
 //! form is read, so that equal records are equal bytes.
 
 /// Enough for a `u64`.
-pub(super) const VARINT_SIZE_MAX: usize = 10;
+pub(crate) const VARINT_SIZE_MAX: usize = 10;
 
-pub(super) fn write(mut value: u64, target: &mut Vec<u8>) {
+pub(crate) fn write(mut value: u64, target: &mut Vec<u8>) {
     while value >= 0x80 {
         target.push(value as u8 | 0x80);
         value >>= 7;
@@ -13,7 +13,7 @@ pub(super) fn write(mut value: u64, target: &mut Vec<u8>) {
 }
 
 /// Takes one varint off the front of `source`; `None` if it is cut short, too long or too large.
-pub(super) fn read(source: &mut &[u8]) -> Option<u64> {
+pub(crate) fn read(source: &mut &[u8]) -> Option<u64> {
     let mut value = 0_u64;
     for (index, &byte) in source.iter().enumerate().take(VARINT_SIZE_MAX) {
         let bits = u64::from(byte & 0x7f);

@@ -11,7 +11,8 @@ use crate::Location;
 use crate::disk::{Area, Buffer, Operation};
 use crate::format::{Place, chunk, record};
 use crate::limits::{
-    CHUNK_HEADER_SIZE, GROUP_SIZE_MAX, SPARE_COUNT_MAX, SPARE_SIZE_MAX, SPARE_SIZE_MIN,
+    ASIDE_GROUP_SIZE_MAX, CHUNK_HEADER_SIZE, GROUP_SIZE_MAX, SPARE_COUNT_MAX, SPARE_SIZE_MAX,
+    SPARE_SIZE_MIN,
 };
 use crate::record::Record;
 
@@ -22,6 +23,8 @@ pub(super) struct Author {
     pub(super) node: u64,
     pub(super) incarnation: u64,
     pub(super) incarnation_start: u64,
+    /// Its chunks are not part of the log's order.
+    pub(super) aside: bool,
 }
 
 /// Where the next chunk goes, and what the last one was.
@@ -60,6 +63,8 @@ pub(super) struct Gather {
     filling: VecDeque<Filling>,
     written: Vec<Written>,
     pending: usize,
+    /// The open chunk takes no more records.
+    closed: bool,
     spares: Spares,
 }
 
@@ -72,6 +77,7 @@ impl Gather {
             filling: VecDeque::new(),
             written: Vec::new(),
             pending: 0,
+            closed: false,
             spares: Spares::default(),
         }
     }
@@ -89,29 +95,41 @@ impl Gather {
         self.pending
     }
 
+    /// Whether there is more than one chunk, or one that is large: worth a write that nobody waits for.
+    pub(super) fn is_ample(&self) -> bool {
+        1 < self.filling.len() || ASIDE_GROUP_SIZE_MAX / 2 <= self.pending
+    }
+
     pub(super) fn is_idle(&self) -> bool {
         self.filling.is_empty() && self.written.is_empty()
     }
 
     /// Whether a record of at most `size` bytes goes into the open chunk.
     pub(super) fn fits(&self, size: usize, segment_size: u64) -> bool {
-        self.filling.back().is_some_and(|open| {
-            let chunk_size = chunk::chunk_size(open.payload.len() + size);
-            let end = u64::from(open.place.offset) + chunk_size as u64;
-            chunk_size <= self.chunk_size_max && end <= segment_size
-        })
+        !self.closed
+            && self.filling.back().is_some_and(|open| {
+                let chunk_size = chunk::chunk_size(open.payload.len() + size);
+                let end = u64::from(open.place.offset) + chunk_size as u64;
+                chunk_size <= self.chunk_size_max && end <= segment_size
+            })
     }
 
-    /// The segment in which a new chunk with such a record would lie.
-    pub(super) fn segment_for(&self, size: usize, segment_size: u64) -> u32 {
+    /// Whether a new chunk with such a record fits into the current segment.
+    pub(super) fn has_room(&self, size: usize, segment_size: u64) -> bool {
         let end = self.cursor.offset + chunk::chunk_size(size) as u64;
-        if end <= segment_size { self.cursor.segment } else { self.cursor.segment + 1 }
+        self.cursor.segment != 0 && end <= segment_size
     }
 
-    /// Closes the open chunk and opens one in `segment`: the current one, or the next.
+    /// The next record begins a chunk.
+    pub(super) fn close_chunk(&mut self) {
+        self.closed = true;
+    }
+
+    /// Closes the open chunk and opens one in `segment`: the current one, or a later one.
     pub(super) fn open_chunk(&mut self, segment: u32) {
+        self.closed = false;
         if segment != self.cursor.segment {
-            assert!(segment == self.cursor.segment + 1, "segments are filled in order");
+            assert!(self.cursor.segment < segment, "segments are filled in order");
             self.cursor.segment = segment;
             self.cursor.offset = 0;
         }
@@ -147,13 +165,20 @@ impl Gather {
     }
 
     /// Turns the chunks that come next, all of one segment, into writes.
-    pub(super) fn start_group(&mut self, durable: u64, writes: &mut Vec<Operation>) {
+    pub(super) fn start_group(
+        &mut self,
+        durable: u64,
+        recycled: bool,
+        writes: &mut Vec<Operation>,
+    ) {
         assert!(self.written.is_empty(), "one group is written at a time");
+        // What nobody waits for goes in small pieces: a commit may be behind it.
+        let group_size_max = if self.author.aside { ASIDE_GROUP_SIZE_MAX } else { GROUP_SIZE_MAX };
         let mut size = 0;
         while let Some(next) = self.filling.front() {
             size += chunk::chunk_size(next.payload.len());
             let same = self.written.last().is_none_or(|last| {
-                last.place.segment == next.place.segment && size <= GROUP_SIZE_MAX
+                last.place.segment == next.place.segment && size <= group_size_max
             });
             if !same {
                 break;
@@ -161,13 +186,16 @@ impl Gather {
             let next = self.filling.pop_front().expect("looked at just now");
             let last = self.filling.front().map_or(self.cursor.sequence, |after| after.first - 1);
             self.cursor.number += 1;
+            let ordered = |number: u64| if self.author.aside { 0 } else { number };
             let header = chunk::Header {
                 place: next.place,
+                recycled,
+                aside: self.author.aside,
                 incarnation_start: self.author.incarnation_start,
-                number: self.cursor.number,
-                first_sequence: next.first,
-                last_sequence: last,
-                durable_upto: durable,
+                number: ordered(self.cursor.number),
+                first_sequence: ordered(next.first),
+                last_sequence: ordered(last),
+                durable_upto: ordered(durable),
                 cluster: self.author.cluster,
                 node: self.author.node,
                 previous_checksum: self.cursor.checksum,

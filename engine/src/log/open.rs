@@ -46,6 +46,7 @@ pub(super) async fn create(
         incarnation_start: 1,
         durable_upto: 0,
         tail: Some(Tail { segment: 1, offset: 0, number: 0, checksum: 0 }),
+        start: None,
     };
     write_superblock(&mut conversation, &mut superblock).await?;
     write_superblock(&mut conversation, &mut superblock).await?;
@@ -122,6 +123,9 @@ async fn establish(
     };
     let mut segments =
         Segments::new(sizes, recovered.incarnations, options.segment_size, options.log_size_max);
+    segments.pass(recovered.used);
+    segments.reclaim(&recovered.blank);
+    recovered.recycled.iter().for_each(|&segment| segments.mark_recycled(segment));
     let mut cursor = recovered.cursor;
     if !recovered.clean && !planted(Bug::IncarnationReusedAfterCrash) {
         // What was read may still be in a cache only; from here on it counts as durable.
@@ -130,23 +134,27 @@ async fn establish(
         }
         superblock.incarnation = recovered.incarnation + 1;
         superblock.incarnation_start = cursor.sequence + 1;
-        let sealed = recovered.unused.max(cursor.segment);
-        cursor = Cursor { segment: sealed, offset: 0, ..cursor };
+        // Behind everything: the next record claims a segment that holds nothing.
+        let (segment, offset) = (recovered.used, segments.size(recovered.used));
+        cursor = Cursor { segment, offset, ..cursor };
     }
     superblock.durable_upto = superblock.durable_upto.max(cursor.sequence);
     superblock.tail = None;
     write_superblock(&mut conversation, &mut superblock).await?;
     write_superblock(&mut conversation, &mut superblock).await?;
-    make_room(&mut conversation, options, &mut segments, cursor.segment).await?;
+    make_room(&mut conversation, options, &mut segments, cursor).await?;
     let author = Author {
         cluster: superblock.identity.cluster,
         node: superblock.identity.node,
         incarnation: superblock.incarnation,
         incarnation_start: superblock.incarnation_start,
+        aside: false,
     };
     let opened = Opened { incarnation: superblock.incarnation, ..opened };
     let gather = Gather::new(author, options.chunk_size, cursor);
-    let engine = Engine::new(conversation, superblock, segments, gather);
+    let nowhere = Cursor { segment: 0, offset: 0, number: 0, checksum: 0, sequence: 0 };
+    let aside = Gather::new(Author { aside: true, ..author }, options.chunk_size, nowhere);
+    let engine = Engine::new(conversation, superblock, segments, gather, aside);
     Ok((engine, opened))
 }
 
@@ -155,11 +163,13 @@ async fn make_room(
     conversation: &mut Conversation,
     options: &Options,
     segments: &mut Segments,
-    segment: u32,
+    cursor: Cursor,
 ) -> Result<(), EngineError> {
-    if segments.exists(segment) {
+    let in_place = segments.exists(cursor.segment) && cursor.offset < segments.size(cursor.segment);
+    if in_place || segments.has_spare() {
         return Ok(());
     }
+    let segment = segments.next_number();
     let size = options.segment_size;
     if options.log_size_max != 0 && options.log_size_max < segments.bytes() + size {
         segments.refuse();

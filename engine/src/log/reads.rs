@@ -34,6 +34,17 @@ impl Reads {
         self.waiting.push_back(Read { ticket, location, incarnation, retried: false });
     }
 
+    /// Whether whoever can wait may read.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.waiting.is_empty() && self.flying.len() < READ_COUNT_MAX / 4
+    }
+
+    /// Whether somebody is about to read in this segment.
+    pub(super) fn touches(&self, segment: u32) -> bool {
+        let mut all = self.waiting.iter().chain(self.flying.values());
+        all.any(|read| read.location.segment == segment)
+    }
+
     /// What to submit next, if anything may be.
     pub(super) fn next(&mut self) -> Option<(Read, Operation)> {
         if READ_COUNT_MAX <= self.flying.len() {

@@ -6,26 +6,30 @@
 //!    below the `incarnation_start` of some incarnation: that one began behind it.
 //! 2. A chunk whose sequences a later incarnation numbers anew is dead: the remains of writes that
 //!    were never acknowledged.
-//! 3. Bytes that are neither what was written nor zeros cannot come from a power cut.
+//! 3. Bytes that are neither what was written nor zeros cannot come from a power cut, unless the
+//!    segment's file had another life: then they may be what it held before.
 //!
 //! Missing records that are proved durable, and bytes that no power cut explains, are damage: the
 //! range is reported, and what follows it is kept. Anything else that is missing is the torn tail, and
 //! the log ends before it.
+//!
+//! Once a checkpoint is in effect the log is read from its start on only, and without the segments
+//! written aside: what lies elsewhere is found by its place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::conversation::Conversation;
 use super::gather::Cursor;
+use super::records::{Found, Taken};
 use super::window::Window;
 use super::{DamagedRange, Replay};
 use crate::Location;
 use crate::bugs::{Bug, planted};
-use crate::disk::Area;
+use crate::disk::{Area, BLOCK_SIZE};
 use crate::error::{AreaName, EngineError};
 use crate::format::chunk::{self, Extent, Header};
-use crate::format::superblock::{Superblock, Tail};
+use crate::format::superblock::{Start, Superblock, Tail};
 use crate::format::{FORMAT, Place, record};
-use crate::limits::CHUNK_HEADER_SIZE;
 use crate::record::Sequence;
 
 /// What was found.
@@ -41,8 +45,12 @@ pub(super) struct Recovered {
     /// The highest incarnation that is known of.
     pub(super) incarnation: u64,
     pub(super) incarnations: BTreeMap<u32, u64>,
-    /// The first segment that holds nothing, there or not.
-    pub(super) unused: u32,
+    /// Those whose files had another life.
+    pub(super) recycled: BTreeSet<u32>,
+    /// The last segment that holds anything, 0 if none does.
+    pub(super) used: u32,
+    /// Those that hold nothing and will not be used under their numbers.
+    pub(super) blank: Vec<u32>,
 }
 
 /// A byte of the log.
@@ -63,6 +71,10 @@ pub(super) struct Recovery<'a> {
     /// First sequence of every incarnation that is known of.
     starts: BTreeMap<u64, u64>,
     incarnations: BTreeMap<u32, u64>,
+    recycled: BTreeSet<u32>,
+    blank: Vec<u32>,
+    /// Where replay begins.
+    start: Position,
     cursor: Cursor,
     /// The incarnation of the chunk before, unless something is missing since.
     chain: Option<u64>,
@@ -96,7 +108,11 @@ impl<'a> Recovery<'a> {
         replay: &'a mut dyn Replay,
     ) -> Recovery<'a> {
         let starts = BTreeMap::from([(superblock.incarnation, superblock.incarnation_start)]);
-        let cursor = Cursor { segment: 1, offset: 0, number: 0, checksum: 0, sequence: 0 };
+        let start = superblock.start.unwrap_or(Start { segment: 1, offset: 0, sequence: 1 });
+        let (segment, offset) = (start.segment, u64::from(start.offset));
+        let sequence = start.sequence - 1;
+        let cursor = Cursor { segment, offset, number: 0, checksum: 0, sequence };
+        let start = Position { segment, offset };
         Recovery {
             window: Window::new(conversation),
             superblock,
@@ -105,6 +121,9 @@ impl<'a> Recovery<'a> {
             segments,
             starts,
             incarnations: BTreeMap::new(),
+            recycled: BTreeSet::new(),
+            blank: Vec::new(),
+            start,
             cursor,
             chain: None,
             durable_seen: superblock.durable_upto,
@@ -123,6 +142,9 @@ impl<'a> Recovery<'a> {
     /// `Format`: a newer release was here.
     pub(super) async fn run(mut self) -> Result<Recovered, EngineError> {
         let used = self.survey().await;
+        if self.superblock.start.is_some() {
+            self.replay.checkpoint();
+        }
         for (segment, size) in self.segments.clone() {
             if !self.read_segment(segment, size).await? {
                 break;
@@ -141,7 +163,9 @@ impl<'a> Recovery<'a> {
             records: self.records,
             incarnation,
             incarnations: self.incarnations,
-            unused: used + 1,
+            recycled: self.recycled,
+            used,
+            blank: self.blank,
         })
     }
 
@@ -154,17 +178,30 @@ impl<'a> Recovery<'a> {
             let spare = self.superblock.tail.is_some_and(|tail| tail.segment < segment);
             let first = self.window.first_header(segment, size, !spare).await;
             if !first.written {
+                if first.recycled {
+                    self.recycled.insert(segment);
+                }
+                self.blank.push(segment);
                 continue;
             }
             used = segment;
-            segments.push((segment, size));
-            let Some(header) = first.header.filter(|header| self.is_ours(header)) else {
-                continue;
-            };
-            self.incarnations.insert(segment, header.place.incarnation);
-            self.starts.insert(header.place.incarnation, header.incarnation_start);
+            let header = first.header.filter(|header| self.is_ours(header));
+            if let Some(header) = header {
+                self.incarnations.insert(segment, header.place.incarnation);
+                self.starts.insert(header.place.incarnation, header.incarnation_start);
+            }
+            if first.recycled {
+                self.recycled.insert(segment);
+            }
+            if self.start.segment <= segment && header.is_none_or(|header| !header.aside) {
+                segments.push((segment, size));
+            }
         }
         self.segments = segments;
+        // A header may be lost of a write whose other sectors are there: such a file gets another
+        // number, so that no offset is written twice.
+        let recycled = &self.recycled;
+        self.blank.retain(|blank| *blank < used || recycled.contains(blank));
         used
     }
 
@@ -175,17 +212,16 @@ impl<'a> Recovery<'a> {
 
     /// `false` if the log ends in here.
     async fn read_segment(&mut self, segment: u32, size: u64) -> Result<bool, EngineError> {
-        let mut offset = 0;
+        let mut offset = if segment == self.start.segment { self.start.offset } else { 0 };
         let mut boundary = true;
         while offset < size {
             if boundary && self.is_clean_tail().await {
                 return Ok(false);
             }
             let here = Position { segment, offset };
-            let window = self.window.at(segment, size, offset).await;
-            let extent = chunk::examine(window, segment, offset as u32);
-            let next = match extent {
+            let next = match self.examine(segment, size, offset).await {
                 Extent::Blank => Next::Block,
+                Extent::Stale => self.on_bad_block(here, false),
                 Extent::OtherFormat(found) => return Err(newer(segment, found)),
                 Extent::BadBlock { torn } => self.on_bad_block(here, torn || !boundary),
                 // A chunk that does not fit into what is left of its segment.
@@ -199,7 +235,7 @@ impl<'a> Recovery<'a> {
             };
             match next {
                 Next::Chunk(size) => offset += size,
-                Next::Block => offset += crate::disk::BLOCK_SIZE as u64,
+                Next::Block => offset += BLOCK_SIZE as u64,
                 Next::End => return Ok(false),
             }
             boundary = matches!(next, Next::Chunk(_));
@@ -218,15 +254,37 @@ impl<'a> Recovery<'a> {
         let offset = u64::from(tail.offset);
         let size = self.sizes.get(&tail.segment).copied().unwrap_or(0);
         if offset < size {
-            let window = self.window.at(tail.segment, size, offset).await;
-            let found = chunk::examine(window, tail.segment, tail.offset);
-            if found != Extent::Blank {
+            let found = self.examine(tail.segment, size, offset).await;
+            let nothing = match found {
+                Extent::Blank => true,
+                Extent::BadBlock { .. } => self.recycled.contains(&tail.segment),
+                _ => false,
+            };
+            if !nothing {
                 return false;
             }
         }
         self.cursor = Cursor { segment: tail.segment, offset, ..self.cursor };
         self.clean = true;
         true
+    }
+
+    /// What is at a block boundary. In a file that had another life, what was not written in this one
+    /// may be anything.
+    async fn examine(&mut self, segment: u32, size: u64, offset: u64) -> Extent {
+        let window = self.window.at(segment, size, offset).await;
+        let found = chunk::examine(window, segment, offset as u32);
+        if planted(Bug::StaleBlockAccepted) || !self.recycled.contains(&segment) {
+            return found;
+        }
+        match found {
+            Extent::Stale => Extent::Blank,
+            Extent::BadBlock { .. } => Extent::BadBlock { torn: true },
+            Extent::BadPayload { header, checksum, .. } => {
+                Extent::BadPayload { header, checksum, torn: true }
+            }
+            other => other,
+        }
     }
 
     fn on_bad_block(&mut self, here: Position, torn: bool) -> Next {
@@ -337,11 +395,10 @@ impl<'a> Recovery<'a> {
             }
             let size = if segment == here.segment { segment_size } else { size };
             while from < size {
-                let window = self.window.at(segment, size, from).await;
-                let found = chunk::examine(window, segment, from as u32);
+                let found = self.examine(segment, size, from).await;
                 let (Extent::Chunk { header, .. } | Extent::BadPayload { header, .. }) = found
                 else {
-                    from += crate::disk::BLOCK_SIZE as u64;
+                    from += BLOCK_SIZE as u64;
                     continue;
                 };
                 from += header.chunk_size() as u64;
@@ -376,9 +433,21 @@ impl<'a> Recovery<'a> {
     async fn replay_chunk(&mut self, here: Position, segment_size: u64, header: &Header) {
         let Position { segment, offset } = here;
         let window = self.window.at(segment, segment_size, offset).await;
-        let found = records_of(window, header, |decoded, location| {
+        // The pieces of a checkpoint are fetched between records, through the same window.
+        let chunk = window[..header.chunk_size()].to_vec();
+        let mut wanted = Vec::new();
+        let mut start = 0;
+        let mut found = Found::new(header);
+        while let Some(next) = found.next(&chunk, header, start) {
+            let Taken { decoded, location, end } = next;
             self.replay.record(&decoded.record, location);
-        });
+            wanted.extend(self.replay.wanted());
+            start = end;
+            for location in wanted.drain(..) {
+                self.fetch(location).await;
+            }
+        }
+        found.end(header);
         self.records += found.count;
         if let Some((first, last)) = found.missing {
             self.miss(
@@ -388,6 +457,30 @@ impl<'a> Recovery<'a> {
                 last,
             );
         }
+    }
+
+    /// A record that the checkpoint refers to, from wherever it is.
+    async fn fetch(&mut self, location: Location) {
+        let Location { segment, offset, size } = location;
+        let start = u64::from(offset) / BLOCK_SIZE as u64 * BLOCK_SIZE as u64;
+        let end = (u64::from(offset) + u64::from(size)).next_multiple_of(BLOCK_SIZE as u64);
+        let there = self.sizes.get(&segment).is_some_and(|&size| end <= size);
+        if let Some(&incarnation) = self.incarnations.get(&segment).filter(|_| there && size != 0) {
+            let blocks = self.window.apart(segment, start, (end - start) as usize).await;
+            let bytes = &blocks[(u64::from(offset) - start) as usize..][..size as usize];
+            if let Ok(decoded) = record::decode(bytes, Place { incarnation, segment, offset }) {
+                self.replay.fetched(&decoded.record, location);
+                return;
+            }
+        }
+        self.damaged.push(DamagedRange {
+            segment,
+            offset: u64::from(offset),
+            size: u64::from(size),
+            first: Sequence(0),
+            last: Sequence(0),
+            acknowledged: true,
+        });
     }
 
     /// Nothing follows. Is that all there was?
@@ -409,56 +502,6 @@ impl<'a> Recovery<'a> {
             self.torn = self.bad.is_some();
         }
     }
-}
-
-struct Found {
-    count: u64,
-    /// First and last sequence of what is not among them.
-    missing: Option<(u64, u64)>,
-}
-
-/// Hands out every record of a chunk whose own checksum holds. A broken one says how large it was, and
-/// if it lied, no other checksum holds behind it.
-fn records_of(
-    window: &[u8],
-    header: &Header,
-    mut each: impl FnMut(&record::Decoded<'_>, Location),
-) -> Found {
-    let payload_size = header.payload_size as usize;
-    let payload = &window[CHUNK_HEADER_SIZE..CHUNK_HEADER_SIZE + payload_size];
-    let mut found = Found { count: 0, missing: None };
-    let mut expected = header.first_sequence;
-    let mut miss = |first: u64, last: u64| {
-        let start = found.missing.map_or(first, |(start, _)| start);
-        found.missing = Some((start, last));
-    };
-    let mut start = 0;
-    while start < payload_size {
-        let offset = header.place.offset + (CHUNK_HEADER_SIZE + start) as u32;
-        let place = Place { offset, ..header.place };
-        match record::decode(&payload[start..], place) {
-            Ok(decoded) => {
-                let sequence = header.first_sequence + u64::from(decoded.sequence_delta);
-                if sequence < expected || header.last_sequence < sequence {
-                    break;
-                }
-                if expected < sequence {
-                    miss(expected, sequence - 1);
-                }
-                expected = sequence + 1;
-                found.count += 1;
-                let segment = header.place.segment;
-                each(&decoded, Location { segment, offset, size: decoded.size as u32 });
-                start += decoded.size;
-            }
-            Err(record::RecordError::Checksum { size }) => start += size,
-            Err(record::RecordError::Field(_)) => break,
-        }
-    }
-    if expected <= header.last_sequence {
-        miss(expected, header.last_sequence);
-    }
-    found
 }
 
 /// Where a clean stop at this point would leave the log.

@@ -1,24 +1,53 @@
-//! Which segments there are, who wrote them, and when the next one must be made.
+//! Which segments there are, who wrote them, when the next one must be had, and from where.
+//!
+//! ```text
+//! made anew ─┐
+//!            ├─► spare ─► claimed: written, then only read ─► free: its file waits for a new number
+//! renamed  ──┘                                                  │
+//!    ▲──────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! Invariant: numbers only grow, and a number is claimed once. So a place in the log never means two
+//! things, and what is written into a file's next life has another number in its checksums.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
+use crate::disk::{Area, Operation};
 use crate::error::EngineError;
 
-/// Invariant: at most one segment is being made, and it is the one behind all others.
+/// Files kept for reuse where nothing limits the log, beyond the eighth part of it; more are removed.
+const FREE_COUNT_MIN: usize = 4;
+
+/// See the module's text.
 #[derive(Debug)]
 pub(super) struct Segments {
-    /// Sizes in bytes, of those that exist.
+    /// Sizes in bytes, of those that exist and are not free.
     sizes: BTreeMap<u32, u64>,
     /// Whose records are in a segment: each one is written by a single incarnation.
     incarnations: BTreeMap<u32, u64>,
+    /// Those whose files had another life.
+    recycled: BTreeSet<u32>,
+    /// Files that nobody needs, with their sizes.
+    free: BTreeMap<u32, u64>,
+    /// The highest number claimed.
+    frontier: u32,
     size_new: u64,
     size_max: u64,
-    making: Option<u32>,
+    making: Option<Making>,
+    removing: Option<u32>,
     /// The last attempt failed for want of room.
     refused: bool,
     /// Someone found no room: try once more.
     retry: bool,
+}
+
+/// A segment on its way: made, or out of a free file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Making {
+    segment: u32,
+    size: u64,
+    from: Option<u32>,
 }
 
 impl Segments {
@@ -28,8 +57,19 @@ impl Segments {
         size_new: u64,
         size_max: u64,
     ) -> Segments {
-        let (making, refused, retry) = (None, false, false);
-        Segments { sizes, incarnations, size_new, size_max, making, refused, retry }
+        Segments {
+            frontier: incarnations.keys().next_back().copied().unwrap_or(0),
+            sizes,
+            incarnations,
+            recycled: BTreeSet::new(),
+            free: BTreeMap::new(),
+            size_new,
+            size_max,
+            making: None,
+            removing: None,
+            refused: false,
+            retry: false,
+        }
     }
 
     pub(super) fn exists(&self, segment: u32) -> bool {
@@ -51,69 +91,151 @@ impl Segments {
         self.incarnations.get(&segment).copied()
     }
 
-    pub(super) fn count(&self) -> u64 {
-        self.sizes.len() as u64
+    /// Whether its file may hold remains of an earlier life.
+    pub(super) fn is_recycled(&self, segment: u32) -> bool {
+        self.recycled.contains(&segment)
     }
 
+    /// Those with records in them that exist, in order, with their sizes in bytes.
+    pub(super) fn claimed(&self) -> impl Iterator<Item = (u32, u64)> {
+        let claimed =
+            self.sizes.iter().filter(|(segment, _)| self.incarnations.contains_key(segment));
+        claimed.map(|(&segment, &size)| (segment, size))
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        (self.sizes.len() + self.free.len()) as u64
+    }
+
+    pub(super) fn free_count(&self) -> u64 {
+        self.free.len() as u64
+    }
+
+    /// Free files included.
     pub(super) fn bytes(&self) -> u64 {
-        self.sizes.values().sum()
+        self.sizes.values().sum::<u64>() + self.free.values().sum::<u64>()
     }
 
     pub(super) fn is_full(&self) -> bool {
         self.refused
     }
 
-    /// From now on `incarnation` writes into this segment, whether it exists or is to be made.
+    /// Bytes in segments that nobody has claimed and in those that could still be had; `u64::MAX` if
+    /// nothing is known to limit them.
+    pub(super) fn room(&self) -> u64 {
+        let spare: u64 = self.spares().map(|(_, size)| size).sum();
+        let free = self.free.len() as u64 * self.size_new;
+        let new = match self.size_max {
+            _ if self.refused => 0,
+            0 => return u64::MAX,
+            max => max.saturating_sub(self.bytes()) / self.size_new * self.size_new,
+        };
+        let owed = self.unmade().count() as u64 * self.size_new;
+        (spare + free + new).saturating_sub(owed)
+    }
+
+    /// A segment for `incarnation` to write into, which exists or will be had.
     ///
     /// # Errors
     /// `Full`: there is no room for it.
-    pub(super) fn claim(&mut self, segment: u32, incarnation: u64) -> Result<(), EngineError> {
-        if !self.exists(segment) {
-            if self.size_max != 0 && self.size_max < self.bytes() + self.size_new {
-                self.refused = true;
-                return Err(EngineError::Full { used: self.bytes(), max: self.size_max });
-            }
-            if self.refused {
+    pub(super) fn claim(&mut self, incarnation: u64) -> Result<u32, EngineError> {
+        let spare = self.spares().next();
+        let segment = match spare {
+            Some((segment, _)) => segment,
+            None if self.room() < self.size_new => {
+                let limited = self.size_max != 0 && self.size_max < self.bytes() + self.size_new;
                 self.retry = true;
-                return Err(EngineError::Full { used: self.bytes(), max: 0 });
+                self.refused |= limited;
+                let max = if limited { self.size_max } else { 0 };
+                return Err(EngineError::Full { used: self.bytes(), max });
             }
-        }
+            None => self.next_number(),
+        };
+        assert!(self.frontier < segment, "a number is claimed once");
+        self.frontier = segment;
         self.incarnations.insert(segment, incarnation);
-        Ok(())
+        Ok(segment)
     }
 
-    /// The segment to make now, if any, and its size; it then counts as being made. `used` bytes of
-    /// `current` are taken.
-    pub(super) fn make(&mut self, current: u32, used: u64) -> Option<(u32, u64)> {
-        let next = self.sizes.last_key_value().map_or(1, |(&last, _)| last + 1);
-        let half = next <= current || (next == current + 1 && self.size(current) < 2 * used);
-        let room = self.size_max == 0 || self.bytes() + self.size_new <= self.size_max;
-        let again = !self.refused || self.retry;
-        if self.making.is_some() || !(half && room && again) {
-            return None;
+    /// What to do next to have segments in time, if anything: make or rename one when it is owed, or
+    /// when none is spare and `used` bytes of `current` are more than half of it.
+    pub(super) fn work(&mut self, current: u32, used: u64) -> Option<(u32, Operation)> {
+        if self.making.is_none()
+            && let Some(making) = self.next_making(current, used)
+        {
+            self.making = Some(making);
+            let Making { segment, size, from } = making;
+            let area = Area::Segment(segment);
+            return Some(match from {
+                Some(free) => (segment, Operation::Rename { area: Area::Segment(free), to: area }),
+                None => {
+                    self.retry = false;
+                    (segment, Operation::Create { area, size })
+                }
+            });
         }
-        self.making = Some(next);
-        self.retry = false;
-        Some((next, self.size_new))
+        if self.removing.is_none()
+            && let Some(surplus) = self.surplus()
+        {
+            self.removing = Some(surplus);
+            return Some((surplus, Operation::Remove { area: Area::Segment(surplus) }));
+        }
+        None
     }
 
-    /// The segment was made, or not. Gives the error back if someone already counts on it, or if it
-    /// is not one that more room would cure.
-    pub(super) fn made(&mut self, segment: u32, result: io::Result<()>) -> io::Result<()> {
-        assert!(self.making == Some(segment), "one segment is made at a time");
-        self.making = None;
+    /// What `work` asked for was done, or not. Gives back errors that more room would not cure.
+    pub(super) fn done(&mut self, segment: u32, result: io::Result<()>) -> io::Result<()> {
+        if self.removing == Some(segment) {
+            self.removing = None;
+            result?;
+            self.free.remove(&segment);
+            return Ok(());
+        }
+        let making = self.making.take().expect("one segment is made at a time");
+        assert!(making.segment == segment, "one segment is made at a time");
         match result {
             Ok(()) => {
-                self.sizes.insert(segment, self.size_new);
+                self.sizes.insert(segment, making.size);
                 self.refused = false;
+                if let Some(free) = making.from {
+                    self.free.remove(&free);
+                    self.recycled.insert(segment);
+                }
                 Ok(())
             }
-            Err(error) if is_full(&error) && !self.incarnations.contains_key(&segment) => {
+            Err(error) if is_full(&error) => {
                 self.refused = true;
                 Ok(())
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Nobody needs what is in it any more.
+    pub(super) fn release(&mut self, segment: u32) {
+        let size = self.sizes.remove(&segment).expect("a segment is released once");
+        self.incarnations.remove(&segment);
+        self.recycled.remove(&segment);
+        self.free.insert(segment, size);
+    }
+
+    /// There may be room again.
+    pub(super) fn look_again(&mut self) {
+        self.retry |= self.refused && self.unmade().next().is_some();
+    }
+
+    /// Those that hold nothing, though later ones do, can be had again.
+    pub(super) fn reclaim(&mut self, blank: &[u32]) {
+        blank.iter().for_each(|&segment| self.release(segment));
+    }
+
+    /// Numbers up to this one may have been claimed in an earlier life.
+    pub(super) fn pass(&mut self, segment: u32) {
+        self.frontier = self.frontier.max(segment);
+    }
+
+    pub(super) fn has_spare(&self) -> bool {
+        self.spares().next().is_some()
     }
 
     /// There was no room when the engine opened.
@@ -125,9 +247,57 @@ impl Segments {
         self.sizes.insert(segment, self.size_new);
     }
 
+    /// Read when the engine opened: its file had another life.
+    pub(super) fn mark_recycled(&mut self, segment: u32) {
+        self.recycled.insert(segment);
+    }
+
     /// The segments in which a crash may have left writes that were not flushed.
     pub(super) fn newest(&self) -> impl Iterator<Item = u32> {
-        self.sizes.keys().rev().take(3).copied()
+        self.sizes.keys().rev().take(4).copied()
+    }
+
+    /// The number that comes next.
+    pub(super) fn next_number(&self) -> u32 {
+        let made = self.sizes.keys().next_back().copied().unwrap_or(0);
+        let freed = self.free.keys().next_back().copied().unwrap_or(0);
+        made.max(freed).max(self.frontier) + 1
+    }
+
+    fn spares(&self) -> impl Iterator<Item = (u32, u64)> {
+        self.sizes.range(self.frontier + 1..).map(|(&segment, &size)| (segment, size))
+    }
+
+    fn unmade(&self) -> impl Iterator<Item = u32> {
+        self.incarnations.keys().copied().filter(|segment| !self.exists(*segment))
+    }
+
+    fn next_making(&self, current: u32, used: u64) -> Option<Making> {
+        let half = self.spares().next().is_none() && self.size(current) < 2 * used;
+        let segment = match self.unmade().next() {
+            Some(owed) => owed,
+            None if half => self.next_number(),
+            None => return None,
+        };
+        let free = self
+            .free
+            .iter()
+            .find(|(free, size)| self.size_new <= **size && self.removing != Some(**free));
+        if let Some((&free, &size)) = free {
+            return Some(Making { segment, size, from: Some(free) });
+        }
+        let room = self.size_max == 0 || self.bytes() + self.size_new <= self.size_max;
+        let again = !self.refused || self.retry;
+        (room && again).then_some(Making { segment, size: self.size_new, from: None })
+    }
+
+    /// A free file that is of no use: too small, or one too many.
+    fn surplus(&self) -> Option<u32> {
+        let taken = self.making.and_then(|making| making.from);
+        let mut free = self.free.iter().filter(|(free, _)| Some(**free) != taken);
+        let count_max = FREE_COUNT_MIN.max(self.sizes.len() / 8);
+        let too_many = self.size_max == 0 && count_max < self.free.len();
+        free.find(|(_, size)| too_many || **size < self.size_new).map(|(&free, _)| free)
     }
 }
 

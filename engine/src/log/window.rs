@@ -17,8 +17,10 @@ pub(super) struct Window<'a> {
 pub(super) struct First {
     /// The first header that holds.
     pub(super) header: Option<Header>,
-    /// Some byte is not zero.
+    /// Something was written in this life of the file.
     pub(super) written: bool,
+    /// The file had another life.
+    pub(super) recycled: bool,
 }
 
 impl<'a> Window<'a> {
@@ -43,7 +45,7 @@ impl<'a> Window<'a> {
 
     /// Looks for the first header; only in the first block, or through all of them.
     pub(super) async fn first_header(&mut self, segment: u32, size: u64, thorough: bool) -> First {
-        let mut first = First { header: None, written: false };
+        let mut first = First { header: None, written: false, recycled: false };
         let mut offset = 0;
         while offset < size && first.header.is_none() {
             if offset == 0 {
@@ -54,16 +56,26 @@ impl<'a> Window<'a> {
             let bytes = self.bytes.as_ref().expect("loaded just now");
             let block = &bytes[(offset - self.start) as usize..][..BLOCK_SIZE];
             match chunk::header(block, segment, offset as u32) {
-                Ok((header, _)) => first.header = Some(header),
+                Ok((header, _)) => {
+                    first.header = Some(header);
+                    first.recycled = header.recycled;
+                }
+                Err(Extent::Stale) => first.recycled = true,
                 Err(extent) => first.written |= extent != Extent::Blank,
             }
-            if !thorough && !first.written {
+            if !thorough && !first.written && first.header.is_none() {
                 break;
             }
             offset += BLOCK_SIZE as u64;
         }
-        first.written |= first.header.is_some();
+        // Of a file that had another life nothing but a header says that it was written again.
+        first.written = first.header.is_some() || first.written && !first.recycled;
         first
+    }
+
+    /// Some blocks, past the window.
+    pub(super) async fn apart(&mut self, segment: u32, offset: u64, size: usize) -> Buffer {
+        self.conversation.read(Area::Segment(segment), offset, size).await
     }
 
     async fn load(&mut self, segment: u32, offset: u64, size: usize) {

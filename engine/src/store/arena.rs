@@ -217,7 +217,7 @@ impl Arena {
             self.segments[number as usize].items = items;
         }
         let new = join(target, at);
-        self.item_mut(new)[0] = usage;
+        item::set_usage(self.item_mut(new), usage);
         self.kill(place);
         new
     }

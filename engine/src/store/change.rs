@@ -47,10 +47,11 @@ impl Store {
 
     /// Notes a use: one byte, if it changes.
     pub(super) fn used(&mut self, place: Place) {
-        let usage = &mut self.arena.item_mut(place)[0];
-        let after = self.policy.rule().used(*usage);
-        if *usage != after {
-            *usage = after;
+        let item = self.arena.item_mut(place);
+        let usage = item::usage(item);
+        let after = self.policy.rule().used(usage);
+        if usage != after {
+            item::set_usage(item, after);
         }
     }
 
@@ -76,9 +77,15 @@ impl Store {
         let _moved = self.index.insert(slot, tag, place);
         self.group_lens[usize::from(slot) / SLOTS_PER_GROUP] += 1;
         self.note_deadline(slot, tag, header.expires_at_ms);
+        if self.tier == Tier::BackedByLog {
+            self.census.came(&header);
+            if header.is_changed {
+                self.census.changed(slot, tag);
+            }
+        }
     }
 
-    /// Another value, version and deadline for the key at `place`.
+    /// Another value, version, deadline and home for the key at `place`.
     pub(super) fn replace(
         &mut self,
         slot: u16,
@@ -95,12 +102,21 @@ impl Store {
             (Queue::Young | Queue::Main, true) => old_queue,
             (_, is_resident) => self.queue_for(hash, is_resident),
         };
-        if old_queue != Queue::Keys && value.is_some() {
+        // The same version elsewhere was moved by compaction: that is no use.
+        let is_moved = old.version == header.version && old.home != header.home;
+        if old_queue != Queue::Keys && value.is_some() && !is_moved {
             header.usage = self.policy.rule().used(old.usage);
         }
         if old.expires_at_ms != header.expires_at_ms {
             self.forget_deadline(slot, tag, old.expires_at_ms, place);
             self.note_deadline(slot, tag, header.expires_at_ms);
+        }
+        if self.tier == Tier::BackedByLog {
+            self.census.went(&old);
+            self.census.came(&header);
+            if header.is_changed && !old.is_changed {
+                self.census.changed(slot, tag);
+            }
         }
         if queue == old_queue {
             let item = self.arena.item_mut(place);
@@ -159,8 +175,11 @@ impl Store {
     }
 
     pub(super) fn drop_key(&mut self, slot: u16, tag: Tag, place: Place) {
-        let expires_at_ms = self.header(place).expires_at_ms;
-        self.forget_deadline(slot, tag, expires_at_ms, place);
+        let header = self.header(place);
+        self.forget_deadline(slot, tag, header.expires_at_ms, place);
+        if self.tier == Tier::BackedByLog {
+            self.census.went(&header);
+        }
         let found = self.index.remove(slot, tag, place);
         assert!(found, "every item is in the index");
         self.group_lens[usize::from(slot) / SLOTS_PER_GROUP] -= 1;
@@ -174,6 +193,7 @@ impl Store {
             self.stats.expired += 1;
             self.lag.record(now_ms - expires_at_ms);
         }
+        self.census.gone(slot, item::key(self.tier, self.arena.item(place)));
         self.drop_key(slot, tag, place);
         self.tidy();
     }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! size     field
-//!    1     usage         what the eviction policy remembers of this key
+//!    1     usage         bits 0–6: what the eviction policy remembers of this key,
+//!                        bit 7: changed since it was last written to a page (`super::pages`)
 //!    1     flags         bit 7: dead, bit 6: has a deadline, bits 0–5: key_size, 63 for "it follows"
 //!    –, …  key_size      varint, only if it follows
 //!    …     value_size    varint
@@ -19,6 +20,7 @@
 use super::Tier;
 use crate::Location;
 
+const CHANGED: u8 = 0x80;
 const DEAD: u8 = 0x80;
 const VOLATILE: u8 = 0x40;
 const KEY_SIZE_FOLLOWS: u8 = 0x3f;
@@ -37,6 +39,8 @@ pub(super) struct Home {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) usage: u8,
+    /// No page has the key as it is now.
+    pub(super) is_changed: bool,
     pub(super) is_dead: bool,
     pub(super) version: u64,
     /// Unix milliseconds, 0 for never.
@@ -60,6 +64,7 @@ impl Header {
     ) -> Header {
         Header {
             usage: 0,
+            is_changed: false,
             is_dead: false,
             version,
             expires_at_ms,
@@ -123,7 +128,8 @@ impl Header {
         if self.expires_at_ms != 0 {
             flags |= VOLATILE;
         }
-        target.push(&[self.usage, flags]);
+        let changed = if self.is_changed { CHANGED } else { 0 };
+        target.push(&[self.usage | changed, flags]);
         if !is_short {
             target.push_varint(self.key_size.into());
         }
@@ -167,8 +173,17 @@ impl Header {
             home.location = Location { segment: next(), offset: next(), size: next() };
             home.operation = next();
         }
-        let (usage, is_dead, key_at) = (item[0], flags & DEAD != 0, at as u32);
-        Header { usage, is_dead, version, expires_at_ms, home, key_size, value_size, key_at }
+        Header {
+            usage: usage(item),
+            is_changed: item[0] & CHANGED != 0,
+            is_dead: flags & DEAD != 0,
+            version,
+            expires_at_ms,
+            home,
+            key_size,
+            value_size,
+            key_at: at as u32,
+        }
     }
 
     /// The key, of the item this was read from.
@@ -192,6 +207,21 @@ pub(super) fn key(tier: Tier, item: &[u8]) -> &[u8] {
         return &item[key_at..][..usize::from(flags & KEY_SIZE_FOLLOWS)];
     }
     Header::read(tier, item).key(item)
+}
+
+/// What the policy remembers.
+pub(super) fn usage(item: &[u8]) -> u8 {
+    item[0] & !CHANGED
+}
+
+/// The policy remembers something else.
+pub(super) fn set_usage(item: &mut [u8], usage: u8) {
+    item[0] = item[0] & CHANGED | usage;
+}
+
+/// A page has the item as it is now.
+pub(super) fn clear_changed(item: &mut [u8]) {
+    item[0] &= !CHANGED;
 }
 
 /// Marks an item as dead: nothing points at it any more.

@@ -3,6 +3,8 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::batch::operation_size_max;
+use crate::limits::RECORD_OVERHEAD_MAX;
 
 const PLENTY: u64 = u64::MAX;
 
@@ -269,6 +271,14 @@ impl Model {
             assert!(dead * 4 <= bytes, "{dead} bytes of {bytes} could be given back");
         }
         assert!(store.allocated_bytes() <= store.bytes_used() + SLACK_BYTES);
+        if store.tier == Tier::BackedByLog {
+            let live: BTreeMap<u32, u64> = store.live_bytes().clone();
+            let weight = |(key, entry): (&Vec<u8>, &ModelEntry)| {
+                (operation_size_max(key.len(), entry.value.len()) + RECORD_OVERHEAD_MAX) as u64
+            };
+            let expected: u64 = self.entries.iter().map(weight).sum();
+            assert_eq!(live.values().sum::<u64>(), expected, "what is live is known exactly");
+        }
         let mut seen = 0;
         for slot in 0..3 {
             for (key, found) in store.keys_in(slot) {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::deadlines::Deadlines;
 use super::index::{Place, Tag};
-use super::{Eviction, Found, Lag, QUEUES, SLOTS_PER_GROUP, Stats, Store};
+use super::{Eviction, Found, Lag, QUEUES, SLOTS_PER_GROUP, Stats, Store, item};
 
 impl Store {
     /// The keys of a slot, each once; the order depends only on the keys.
@@ -91,14 +91,19 @@ impl Store {
 
     /// Forgets all keys of these slots.
     pub fn clear_slots(&mut self, slots: Range<u16>) {
-        for slot in slots {
+        for slot in slots.clone() {
+            let is_told = !self.census.goes_whole(slot, &slots);
             let places: Vec<Place> = self.index.places(slot).collect();
             // From the last one, so that no word has to move.
             for place in places.into_iter().rev() {
                 let tag = Tag::of(self.hash(self.key(place)));
+                if is_told {
+                    self.census.gone(slot, item::key(self.tier, self.arena.item(place)));
+                }
                 self.drop_key(slot, tag, place);
             }
         }
+        self.census.cleared(&slots);
         while self.tidy() {}
     }
 

@@ -180,19 +180,19 @@ fn a_newer_format_is_named() {
         disk.overwrite(Area::Super, copy, &block);
     }
     let error = open_error(&disk).to_string();
-    assert_eq!(error, "SUPER has format 9, this release reads format 1: use the newer release");
+    assert_eq!(error, "SUPER has format 9, this release reads format 2: use the newer release");
 }
 
 #[test]
 fn a_segment_of_a_newer_format_is_named() {
     let (disk, _) = sound_log(&mut Random::new(9), 1, 2);
     let mut header = disk.bytes(Area::Segment(1))[..128].to_vec();
-    header[8] = 2;
+    header[8] = 3;
     let checksum = crc32fast::hash(&header[4..]);
     header[..4].copy_from_slice(&checksum.to_le_bytes());
     disk.overwrite(Area::Segment(1), 0, &header);
     let error = open_error(&disk).to_string();
-    assert!(error.starts_with("segment-00000001.log has format 2"), "{error}");
+    assert!(error.starts_with("segment-00000001.log has format 3"), "{error}");
 }
 
 #[test]
@@ -256,4 +256,58 @@ fn a_tick_notes_how_far_the_log_is_durable_once() {
     let disk = disk.power_cut(|_, _| false);
     disk.overwrite(Area::Segment(1), 0, &[0; 8192]);
     assert!(matches!(open_error(&disk), EngineError::Damaged { .. }));
+}
+
+/// Turns a log of this release, of a single segment, into what the first one would have written: the
+/// format's number, and with it every checksum down the chain.
+fn as_format_1(disk: &MemoryDisk) {
+    let seal = |bytes: &mut [u8]| {
+        let checksum = crc32fast::hash(&bytes[4..]);
+        bytes[..4].copy_from_slice(&checksum.to_le_bytes());
+        checksum
+    };
+    let segment = disk.bytes(Area::Segment(1));
+    let (mut offset, mut previous) = (0, 0_u32);
+    while offset < segment.len() && segment[offset + 4..offset + 8] == *b"EKCH" {
+        let mut header = segment[offset..offset + 128].to_vec();
+        let size = u32::from_le_bytes(*header[12..].first_chunk().expect("four bytes"));
+        header[8] = 1;
+        header[20..24].copy_from_slice(&previous.to_le_bytes());
+        previous = seal(&mut header);
+        disk.overwrite(Area::Segment(1), offset, &header);
+        offset += (128 + size as usize).next_multiple_of(4096);
+    }
+    for copy in [0, 4096] {
+        let mut block = disk.bytes(Area::Super)[copy..copy + 4096].to_vec();
+        block[12] = 1;
+        block[80..84].copy_from_slice(&previous.to_le_bytes());
+        seal(&mut block);
+        disk.overwrite(Area::Super, copy, &block);
+    }
+}
+
+#[test]
+fn a_log_of_the_first_format_opens_and_goes_on() {
+    let mut random = Random::new(15);
+    let (disk, mut life) = fresh();
+    for _ in 0..6 {
+        life.append_payload(b"as it was").expect("room");
+        life.settle().expect("a sound disk");
+    }
+    let ledger = life.ledger;
+    drive(life.engine.close()).expect("there is power").expect("a sound disk");
+    as_format_1(&disk);
+    let (engine, opened, replayed) =
+        open(&disk, options()).expect("there is power").expect("it is read");
+    assert!(opened.expect("it was a log").clean);
+    assert_eq!(replayed.0.len(), ledger.log.len());
+    // What comes now has the new format, in the same segment.
+    let mut life = Life::new(engine, ledger);
+    life.append(&mut random).expect("room");
+    life.settle().expect("a sound disk");
+    let count = life.ledger.log.len();
+    drop(life);
+    let disk = disk.power_cut(|_, _| false);
+    let (.., replayed) = open(&disk, options()).expect("there is power").expect("both are read");
+    assert_eq!(replayed.0.len(), count);
 }

@@ -5,5 +5,6 @@
 mod model;
 
 mod directory;
+mod economy;
 mod faults;
 mod weather;

@@ -4,7 +4,7 @@ use evenkeel_engine::Engine;
 use evenkeel_engine::disk::Area;
 
 use crate::model::damage::{self, check_account, holes, sound_log};
-use crate::model::{Random, Replayed, drive, power};
+use crate::model::{Random, Replayed, drive, keep, power};
 
 fn seeds(count: u64, check: impl Fn(u64) -> Result<(), String>) {
     for seed in 1..=count {
@@ -23,6 +23,25 @@ fn a_power_cut_at_any_sector_loses_nothing_acknowledged() {
 #[test]
 fn a_log_survives_life_after_life() {
     seeds(100, power::check_lives);
+}
+
+#[test]
+fn compaction_survives_life_after_life() {
+    let (mut checkpoints, mut recycled) = (0, 0);
+    for seed in 1..=30 {
+        let work = keep::check_compaction(seed).unwrap_or_else(|error| panic!("{error}"));
+        checkpoints += work.checkpoints;
+        recycled += work.recycled;
+    }
+    assert!(1_000 < checkpoints && 1_000 < recycled, "{checkpoints} {recycled}");
+}
+
+#[test]
+fn compaction_survives_a_power_cut_at_any_sector() {
+    for seed in 1..=2 {
+        let work = keep::check_every_compaction_cut(seed).unwrap_or_else(|error| panic!("{error}"));
+        assert!(1_000 < work.cuts && 3 <= work.recycled && 2 < work.checkpoints, "{work:?}");
+    }
 }
 
 #[test]

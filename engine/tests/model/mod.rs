@@ -12,6 +12,7 @@ use evenkeel_engine::{
 };
 
 pub(crate) mod damage;
+pub(crate) mod keep;
 pub(crate) mod power;
 
 pub(crate) const SEGMENT_SIZE: u64 = 48 * 1024;

@@ -6,7 +6,7 @@ use evenkeel_engine::disk::memory::MemoryDisk;
 
 /// Which of the sectors that no flush has covered survive a cut.
 #[derive(Debug, Clone, Copy)]
-enum Pattern {
+pub(crate) enum Pattern {
     Prefix(usize),
     Suffix(usize),
     AllBut(usize),
@@ -15,14 +15,14 @@ enum Pattern {
 }
 
 impl Pattern {
-    fn all(unsynced: usize) -> impl Iterator<Item = Pattern> {
+    pub(crate) fn all(unsynced: usize) -> impl Iterator<Item = Pattern> {
         let each = (0..unsynced).flat_map(|at| {
             [Pattern::Prefix(at), Pattern::Suffix(at), Pattern::AllBut(at), Pattern::Only(at)]
         });
         each.chain([Pattern::Prefix(unsynced)]).chain((0..8).map(Pattern::Random))
     }
 
-    fn cut(self, disk: &MemoryDisk) -> MemoryDisk {
+    pub(crate) fn cut(self, disk: &MemoryDisk) -> MemoryDisk {
         let mut index = 0;
         let mut random = Random::new(if let Pattern::Random(seed) = self { seed } else { 0 });
         disk.power_cut(|_, _| {

@@ -260,6 +260,7 @@ impl Shrinker {
             |capsule| {
                 let ordinary = Knobs::default();
                 capsule.plan.knobs.segment_size = ordinary.segment_size;
+                capsule.plan.knobs.log_size_max = ordinary.log_size_max;
                 capsule.plan.knobs.chunk_size = ordinary.chunk_size;
             },
             |capsule| capsule.plan.knobs.heartbeat_us = 50_000,

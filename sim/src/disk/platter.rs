@@ -29,6 +29,18 @@ pub enum Change {
         /// Bytes.
         size: u64,
     },
+    /// As `Operation::Rename`.
+    Rename {
+        /// The area.
+        area: Area,
+        /// Its new name.
+        to: Area,
+    },
+    /// As `Operation::Remove`.
+    Remove {
+        /// The area.
+        area: Area,
+    },
     /// As `Operation::Write`.
     Write {
         /// Where to.
@@ -171,6 +183,17 @@ impl Platter {
                 }
                 Ok(Vec::new())
             }
+            Change::Rename { area, to } => {
+                self.bounds(area, 0, 0)?;
+                if self.areas.contains_key(&to) {
+                    return Err(io::ErrorKind::AlreadyExists.into());
+                }
+                Ok(Vec::new())
+            }
+            Change::Remove { area } => {
+                self.bounds(area, 0, 0)?;
+                Ok(Vec::new())
+            }
             Change::Write { area, offset, ref bytes } => {
                 self.bounds(area, offset, bytes.len())?;
                 Ok(Vec::new())
@@ -206,6 +229,8 @@ impl Platter {
                 let previous = self.areas.insert(area, Ground { size, durable: BTreeMap::new() });
                 assert!(previous.is_none(), "begin refuses an area that exists");
             }
+            Change::Rename { area, to } => self.rename(area, to),
+            Change::Remove { area } => self.remove(area),
             Change::Write { .. } => {
                 let stage = Stage::Cached(self.next);
                 self.next += 1;
@@ -213,6 +238,26 @@ impl Platter {
             }
             Change::Flush { .. } => self.settle(pending.covers),
         }
+    }
+
+    /// Writes that no flush has covered go with the area.
+    fn rename(&mut self, area: Area, to: Area) {
+        let ground = self.areas.remove(&area).expect("begin refuses an area that is not there");
+        let previous = self.areas.insert(to, ground);
+        assert!(previous.is_none(), "begin refuses a name that is taken");
+        for pending in self.pending.values_mut() {
+            if let Change::Write { area: target, .. } = &mut pending.change
+                && *target == area
+            {
+                *target = to;
+            }
+        }
+    }
+
+    fn remove(&mut self, area: Area) {
+        self.areas.remove(&area).expect("begin refuses an area that is not there");
+        let gone = |change: &Change| matches!(change, Change::Write { area: target, .. } if *target == area);
+        self.pending.retain(|_, pending| !gone(&pending.change));
     }
 
     /// What a flush covered becomes durable, in the order in which it had completed.
@@ -292,6 +337,16 @@ impl Platter {
         for pending in std::mem::take(&mut self.pending).into_values() {
             match pending.change {
                 Change::Create { area, size } => self.cut_create(area, size, random),
+                Change::Rename { area, to } => {
+                    if random.coin() {
+                        self.rename(area, to);
+                    }
+                }
+                Change::Remove { area } => {
+                    if random.coin() {
+                        self.remove(area);
+                    }
+                }
                 Change::Write { area, offset, bytes } => {
                     let sectors = bytes.len() / SECTOR_SIZE;
                     let kept = surviving(sectors, pending.stage, tearing, random);

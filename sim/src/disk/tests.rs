@@ -1,10 +1,11 @@
 use std::future::poll_fn;
+use std::rc::Rc;
 use std::time::Duration;
 
 use evenkeel_engine::disk::{Area, BLOCK_SIZE, Buffer, Completion, Disk, Operation, Ticket};
 
 use super::platter::{Change, Platter, Rot, SECTOR_SIZE, Tearing};
-use super::{Drive, SimDisk, Weather};
+use super::{Drive, INCARNATION_AT, SimDisk, Weather};
 use crate::random::Random;
 
 const AREA: Area = Area::Segment(0);
@@ -211,4 +212,24 @@ fn bad_weather_reaches_the_caller() {
         drive.set_weather(Weather::default());
         assert!(next(&mut disk).await[0].result.is_ok(), "the stall is over");
     });
+}
+
+/// Goal: an engine that goes on after a crash where it was before is caught, whatever survived.
+#[test]
+#[should_panic(expected = "incarnation 7 writes other bytes over block 1 of Segment(1)")]
+fn other_bytes_at_a_place_of_the_same_incarnation_are_seen() {
+    let mut state = Drive::new(&Random::new(1, "disk")).0;
+    let state = Rc::get_mut(&mut state).unwrap().get_mut();
+    let chunk = |incarnation: u8, fill: u8| {
+        let mut bytes = vec![fill; 2 * BLOCK_SIZE];
+        bytes[..BLOCK_SIZE].fill(0);
+        bytes[INCARNATION_AT] = incarnation;
+        bytes
+    };
+    state.note_write(Area::Super, 0, &chunk(6, 1));
+    state.note_write(Area::Super, 0, &chunk(6, 2));
+    state.note_write(Area::Segment(1), 0, &chunk(6, 1));
+    state.note_write(Area::Segment(1), 0, &chunk(6, 1));
+    state.note_write(Area::Segment(1), 0, &chunk(7, 2)); // A later one, where nothing survived.
+    state.note_write(Area::Segment(1), 0, &chunk(7, 3));
 }

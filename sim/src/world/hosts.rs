@@ -160,6 +160,7 @@ fn config(world: &World, index: NodeIndex) -> NodeConfig {
         },
         engine: evenkeel_engine::Options {
             segment_size: knobs.segment_size,
+            log_size_max: knobs.log_size_max,
             chunk_size: knobs.chunk_size,
             ..evenkeel_engine::Options::default()
         },

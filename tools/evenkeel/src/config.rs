@@ -25,6 +25,8 @@ pub(crate) const DEFAULT_TEXT: &str = include_str!("config/default.yaml");
 const NAME_SIZE_MAX: usize = 64;
 /// Below this a keyspace could not hold one value of the largest size and its index.
 const MEMORY_SIZE_MIN: u64 = 1 << 20;
+/// Sixteen of the smallest segments: with fewer, too large a share is held back for compaction.
+const DISK_SIZE_MIN: u64 = 64 << 20;
 
 /// What is wrong with a configuration, and where it was written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -153,6 +155,7 @@ pub(crate) struct ClientLimits {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Storage {
     pub serve_with_holes: bool,
+    pub disk_bytes_max: ByteSize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -232,6 +235,13 @@ impl Config {
                 format!("`keyspaces.{name}.memory_max` is {bytes} bytes, must be at least 1 MiB")
             })?;
         }
+        let ByteSize(disk) = self.storage.disk_bytes_max;
+        ensure(disk == 0 || DISK_SIZE_MIN <= disk, || {
+            format!(
+                "`storage.disk_bytes_max` is {disk} bytes, must be 0 (no limit) or at least {} MiB",
+                DISK_SIZE_MIN >> 20
+            )
+        })?;
         self.check_limits()
     }
 

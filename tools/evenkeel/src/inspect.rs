@@ -120,9 +120,11 @@ impl Look {
         let (first, last) = (chunk.first_sequence, chunk.last_sequence);
         let counted = self.segment(*segment);
         counted.chunks += 1;
-        counted.records += last + 1 - first;
-        let begins = counted.sequences.map_or(first, |(begins, _)| begins);
-        counted.sequences = Some((begins, last));
+        if !chunk.aside {
+            counted.records += last + 1 - first;
+            let begins = counted.sequences.map_or(first, |(begins, _)| begins);
+            counted.sequences = Some((begins, last));
+        }
         let whole = if chunk.whole { "" } else { ", DAMAGED" };
         self.detail(format_args!(
             "chunk {number} at {segment}:{offset}, {size} bytes, incarnation {incarnation}, \
@@ -144,7 +146,9 @@ impl Look {
                 counted.positions = Some((first.min(position), last.max(position)));
             }
             RecordKind::State => counted.states += 1,
-            RecordKind::Item => counted.items += 1,
+            // A copy of a value is one of its stream's values, whoever made it.
+            RecordKind::Item | RecordKind::Moved => counted.items += 1,
+            RecordKind::Page => counted.states += 1,
         }
         self.detail(format_args!(
             "  {sequence} at {offset}: {kind:?} of {}, position {position}, stamp {round}.{replica}, \

@@ -32,6 +32,11 @@ use crate::write_out;
 /// How long a stopping node waits for others to take its shards over.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
 
+/// A disk with a limit is cut into about so many segments.
+const SEGMENT_COUNT_USUAL: u64 = 64;
+/// The smallest segment worth a file, in bytes: a chunk has up to half of it.
+const SEGMENT_SIZE_SMALL: u64 = 4 << 20;
+
 /// Runs a node until a signal asks it to stop.
 pub(crate) fn run(arguments: &ServeArguments) -> Result<(), Failure> {
     let config = load(arguments.config.as_deref(), &arguments.settings)?;
@@ -235,10 +240,23 @@ fn node_config(config: &Config) -> NodeConfig {
         timing: Default::default(),
         engine: evenkeel_engine::Options {
             serve_with_holes: config.storage.serve_with_holes,
+            log_size_max: config.storage.disk_bytes_max.0,
+            segment_size: segment_size(config.storage.disk_bytes_max.0),
             ..Default::default()
         },
         request_timeout: Duration::from_millis(config.cluster.request_timeout_ms),
     }
+}
+
+/// Little disks get small segments, so that there are enough of them to give space back by.
+fn segment_size(disk_bytes_max: u64) -> u64 {
+    let usual = evenkeel_engine::Options::default().segment_size;
+    if disk_bytes_max == 0 {
+        return usual;
+    }
+    let share = (disk_bytes_max / SEGMENT_COUNT_USUAL).max(1);
+    let power = 1 << share.ilog2();
+    power.clamp(SEGMENT_SIZE_SMALL, usual)
 }
 
 fn gateway_config(config: &Config) -> GatewayConfig {

@@ -6,12 +6,14 @@ fn any_header() -> impl Strategy<Value = (Header, Vec<u8>, Vec<u8>)> {
     let key = prop_oneof![0_usize..70, 60_usize..66, Just(4096)];
     let value = prop_oneof![0_usize..300, Just(20_000)];
     let place = any::<[u32; 4]>();
-    (key, value, any::<u64>(), prop_oneof![Just(0), any::<u64>()], place, any::<u8>()).prop_map(
-        |(key, value, version, expires_at_ms, [segment, offset, size, operation], usage)| {
+    let policy = (0_u8..0x80, any::<bool>());
+    (key, value, any::<u64>(), prop_oneof![Just(0), any::<u64>()], place, policy).prop_map(
+        |(key, value, version, expires_at_ms, [segment, offset, size, operation], policy)| {
             let (key, value) = (vec![b'k'; key], vec![b'v'; value]);
             let home = Home { location: Location { segment, offset, size }, operation };
             let header = Header::new(&key, value.len(), version, expires_at_ms, home);
-            (Header { usage, ..header }, key, value)
+            let (usage, is_changed) = policy;
+            (Header { usage, is_changed, ..header }, key, value)
         },
     )
 }
@@ -27,6 +29,7 @@ proptest! {
             prop_assert_eq!(item.len(), header.item_size(tier, resident));
             let read = Header::read(tier, item);
             prop_assert_eq!((read.usage, read.is_dead), (header.usage, false));
+            prop_assert_eq!(read.is_changed, header.is_changed);
             prop_assert_eq!(read.expires_at_ms, header.expires_at_ms);
             prop_assert_eq!((read.key(item), super::key(tier, item)), (&key[..], &key[..]));
             match tier {
@@ -39,7 +42,12 @@ proptest! {
                 prop_assert_eq!(read.value(item), value);
             }
             kill(item);
-            prop_assert!(Header::read(tier, item).is_dead);
+            set_usage(item, 5);
+            let read = Header::read(tier, item);
+            prop_assert!(read.is_dead);
+            prop_assert_eq!((read.usage, read.is_changed), (5, header.is_changed));
+            clear_changed(item);
+            prop_assert_eq!(Header::read(tier, item), Header { is_changed: false, ..read });
         }
     }
 

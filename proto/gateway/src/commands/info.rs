@@ -268,6 +268,15 @@ fn evenkeel(text: &mut Text, facts: &Facts<'_>) {
     text.line("forwarded", status.forwarded);
     text.line("log_bytes", status.log_bytes);
     text.line("log_segments", status.log_segments);
+    text.line("log_segments_free", status.log_segments_free);
+    text.line("log_live_bytes", status.log_live_bytes);
+    if status.log_room_bytes != u64::MAX {
+        text.line("log_room_bytes", status.log_room_bytes);
+    }
+    text.line("compaction_bytes", status.compaction_bytes);
+    text.line("checkpoints", status.checkpoints);
+    text.line("checkpoint_bytes", status.checkpoint_bytes);
+    text.line("full_refusals", status.full_refusals);
     text.line("flushes", status.flushes);
     text.line("device_reads", status.device_reads);
     text.line("disk_backend", &status.disk_backend);

@@ -1,0 +1,190 @@
+//! Going through a segment in pieces, behind everybody who waits: for compaction and scrubbing.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::records::records_of;
+use super::{Engine, ScanTicket};
+use crate::Location;
+use crate::disk::{Area, BLOCK_SIZE, Buffer, Completion, Operation, Ticket};
+use crate::format::chunk::{self, Extent};
+use crate::limits::SCAN_SIZE;
+use crate::record::Record;
+
+/// Some blocks of a segment. `next` says where to go on; `None` at the end.
+#[derive(Debug)]
+pub struct Piece {
+    /// The segment.
+    pub segment: u32,
+    /// First byte.
+    pub offset: u64,
+    /// Where the next piece begins, if there is one.
+    pub next: Option<u64>,
+    /// Chunks or records in here whose checksum does not hold, and blocks that cannot be read.
+    pub damaged: u64,
+    bytes: Buffer,
+    /// Where the chunks are, and how large.
+    chunks: Vec<(usize, usize)>,
+}
+
+impl PartialEq for Piece {
+    fn eq(&self, other: &Piece) -> bool {
+        (self.segment, self.offset, &self.bytes[..])
+            == (other.segment, other.offset, &other.bytes[..])
+    }
+}
+
+impl Eq for Piece {}
+
+impl Piece {
+    /// How much was read, in bytes.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Hands out every record whose checksum holds.
+    pub fn records(&self, mut each: impl FnMut(&Record<'_>, Location)) {
+        for &(start, _) in &self.chunks {
+            let window = &self.bytes[start..];
+            if let Ok((header, _)) = chunk::header(window, self.segment, self.place(start)) {
+                records_of(window, &header, |decoded, location| each(&decoded.record, location));
+            }
+        }
+    }
+
+    fn place(&self, start: usize) -> u32 {
+        u32::try_from(self.offset + start as u64).expect("a segment has a bound")
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scan {
+    ticket: ScanTicket,
+    segment: u32,
+    segment_size: u64,
+    offset: u64,
+    size: usize,
+    /// What is no chunk is what the file held before.
+    recycled: bool,
+    retried: bool,
+}
+
+/// Invariant: one scan is in flight at a time, and none while reads wait.
+#[derive(Debug, Default)]
+pub(super) struct Scans {
+    waiting: VecDeque<Scan>,
+    flying: BTreeMap<Ticket, Scan>,
+    tickets: u64,
+}
+
+impl Engine {
+    /// Asks for a piece of a segment, from `offset` on: a multiple of 4096 at which a chunk may begin.
+    /// `Event::Scanned` answers, when nobody else has anything to read.
+    ///
+    /// # Panics
+    /// There is no such segment, or it ends before `offset`.
+    pub fn scan(&mut self, segment: u32, offset: u64) -> ScanTicket {
+        let segment_size = self.segments.size(segment);
+        assert!(self.segments.exists(segment) && offset < segment_size, "there is such a place");
+        let recycled = self.segments.is_recycled(segment);
+        let ticket = self.scans.add(segment, segment_size, offset, recycled);
+        self.wake();
+        ticket
+    }
+}
+
+impl Scans {
+    fn add(&mut self, segment: u32, segment_size: u64, offset: u64, recycled: bool) -> ScanTicket {
+        self.tickets += 1;
+        let ticket = ScanTicket(self.tickets);
+        let size = (segment_size - offset).min(SCAN_SIZE as u64) as usize;
+        let retried = false;
+        self.waiting.push_back(Scan {
+            ticket,
+            segment,
+            segment_size,
+            offset,
+            size,
+            recycled,
+            retried,
+        });
+        ticket
+    }
+
+    pub(super) fn next(&mut self, quiet: bool) -> Option<(Scan, Operation)> {
+        if !quiet || !self.flying.is_empty() {
+            return None;
+        }
+        let scan = self.waiting.pop_front()?;
+        let (area, offset) = (Area::Segment(scan.segment), scan.offset);
+        Some((scan, Operation::Read { area, offset, buffer: Buffer::zeroed(scan.size) }))
+    }
+
+    pub(super) fn submitted(&mut self, ticket: Ticket, scan: Scan) {
+        self.flying.insert(ticket, scan);
+    }
+
+    pub(super) fn touches(&self, segment: u32) -> bool {
+        let mut all = self.waiting.iter().chain(self.flying.values());
+        all.any(|scan| scan.segment == segment)
+    }
+
+    /// The answer to a scan, unless more has to be read for it. `None` too if it is not a scan.
+    pub(super) fn complete(&mut self, completion: &Completion) -> Option<(ScanTicket, Piece)> {
+        let scan = self.flying.remove(&completion.ticket)?;
+        let mut bytes = Buffer::zeroed(scan.size);
+        match (&completion.result, &completion.buffer) {
+            (Ok(()), Some(read)) => bytes.copy_from_slice(read),
+            (Ok(()) | Err(_), _) if !scan.retried => {
+                self.waiting.push_front(Scan { retried: true, ..scan });
+                return None;
+            }
+            (Ok(()) | Err(_), _) => {
+                let end = scan.offset + scan.size as u64;
+                let next = (end < scan.segment_size).then_some(end);
+                let (segment, offset, chunks) = (scan.segment, scan.offset, Vec::new());
+                let piece = Piece { segment, offset, next, damaged: 1, bytes, chunks };
+                return Some((scan.ticket, piece));
+            }
+        }
+        match examine(&scan, bytes) {
+            Ok(piece) => Some((scan.ticket, piece)),
+            Err(size) => {
+                self.waiting.push_front(Scan { size, ..scan });
+                None
+            }
+        }
+    }
+}
+
+/// `Err`: the first chunk has that many bytes.
+fn examine(scan: &Scan, bytes: Buffer) -> Result<Piece, usize> {
+    let Scan { segment, segment_size, offset, recycled, .. } = *scan;
+    let (mut chunks, mut damaged, mut at) = (Vec::new(), 0, 0);
+    while at < bytes.len() {
+        let here = u32::try_from(offset + at as u64).expect("a segment has a bound");
+        at += match chunk::examine(&bytes[at..], segment, here) {
+            Extent::Chunk { header, .. } => {
+                chunks.push((at, header.chunk_size()));
+                header.chunk_size()
+            }
+            Extent::BadPayload { header, .. } => {
+                chunks.push((at, header.chunk_size()));
+                damaged += 1;
+                header.chunk_size()
+            }
+            Extent::More(size) if at == 0 && offset + size as u64 <= segment_size => {
+                return Err(size);
+            }
+            Extent::More(size) if offset + (at + size) as u64 <= segment_size => break,
+            Extent::Blank => BLOCK_SIZE,
+            Extent::Stale | Extent::BadBlock { .. } if recycled => BLOCK_SIZE,
+            Extent::More(_) | Extent::Stale | Extent::BadBlock { .. } | Extent::OtherFormat(_) => {
+                damaged += 1;
+                BLOCK_SIZE
+            }
+        };
+    }
+    let end = offset + at as u64;
+    let next = (end < segment_size).then_some(end);
+    Ok(Piece { segment, offset, next, damaged, bytes, chunks })
+}
