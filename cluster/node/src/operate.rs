@@ -136,13 +136,14 @@ impl Node {
     /// # Errors
     /// As `operate`.
     pub async fn drain_node(self: &Rc<Node>, name: &str) -> Result<Decided, String> {
-        let node = self.replica_named(name)?;
         let is_there = |replica: ReplicaId| {
             let map = self.map.borrow();
             let name = map.node(replica).map(|node| &node.name);
             self.is_self(replica) || name.is_some_and(|name| self.peers.is_connected(name))
         };
         let decided = self.decide(|map| {
+            // By name each time: it may be born again while this waits, and is another replica then.
+            let node = self.replica_named(name)?;
             plan::drain(map, node, is_there).map_err(|refusal| format!("ERR {refusal}"))
         });
         let decided = decided.await?;
