@@ -11,6 +11,7 @@ mod binary;
 mod cluster;
 mod commands;
 mod crash;
+mod disk_full;
 mod foreign;
 mod lifecycle;
 mod refusals;

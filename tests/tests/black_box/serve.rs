@@ -10,7 +10,7 @@ use crate::cluster::{free_ports, wait_until};
 use crate::resp::{Answer, Resp};
 
 /// One node alone, configured by flags, its log in a file.
-fn serve(folder: &Folder, port: u16, environment: &[(&str, &str)]) -> Child {
+pub(crate) fn serve(folder: &Folder, port: u16, environment: &[(&str, &str)]) -> Child {
     let log = fs::File::options().create(true).append(true).open(folder.path.join("log")).unwrap();
     let data = folder.path.join("data");
     command()
@@ -25,7 +25,7 @@ fn serve(folder: &Folder, port: u16, environment: &[(&str, &str)]) -> Child {
         .unwrap()
 }
 
-fn until_it_serves(port: u16) {
+pub(crate) fn until_it_serves(port: u16) {
     wait_until("the node serves", || {
         Resp::connect(port)
             .and_then(|mut resp| resp.call(&[b"SET", b"ready", b"1"]))
