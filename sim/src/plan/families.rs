@@ -312,7 +312,8 @@ fn draw_local(
             let ppm = *random.pick(&[100_000, 1_000_000]);
             let (flips_ppm, astray_ppm) = *random.pick(&[(ppm, 0), (0, ppm), (ppm, ppm)]);
             let lasts = millis(random, 500, 10_000);
-            Fault::DiskLies { node: plan.victim, flips_ppm, astray_ppm, lasts }
+            // Nothing is lost by it, so it need not be the victim.
+            Fault::DiskLies { node, flips_ppm, astray_ppm, lasts }
         }
         Family::Rots => {
             let (rot, sectors) = (*random.pick(Rot::ALL), random.between(1, 4) as u32);

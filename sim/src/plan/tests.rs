@@ -45,8 +45,7 @@ fn only_the_victim_loses_what_it_had_flushed() {
         for planned in &plan.faults {
             if let Fault::Wipe { node, .. }
             | Fault::Rot { node, .. }
-            | Fault::DiskErrors { node, .. }
-            | Fault::DiskLies { node, .. } = planned.fault
+            | Fault::DiskErrors { node, .. } = planned.fault
             {
                 assert_eq!(node, plan.victim, "seed {}", plan.seed);
                 assert!(plan.node_count >= 3, "seed {}", plan.seed);
