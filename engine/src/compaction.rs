@@ -108,13 +108,15 @@ pub fn need(situation: &Situation) -> Need {
 
 /// Picks victims, best first, until `wanted` bytes would be gained: those that give the most space for
 /// the least copying, and of these the oldest, since what is young may yet die by itself (Rosenblum
-/// and Ousterhout, "The Design and Implementation of a Log-Structured File System", 1992, §3.5). At
-/// most `moves_max` bytes are to be copied.
+/// and Ousterhout, "The Design and Implementation of a Log-Structured File System", 1992, §3.5). Of the
+/// age, the root: values that were moved are older than the segment that they are in, and less likely to
+/// die than its age says. (Counted by `economy`: 3.93 times the bytes without the age, 3.22 with the age
+/// itself, 2.99 with its root.) At most `moves_max` bytes are to be copied.
 pub fn choose(candidates: &[Candidate], wanted: u64, moves_max: u64) -> Vec<u32> {
     let benefit = |candidate: &Candidate| {
         let Candidate { size, live, age, .. } = *candidate;
-        let gain = u128::from(size.saturating_sub(live)) * u128::from(age + 1) * 1024;
-        gain / u128::from(size + live)
+        let root = (u128::from(age + 1) << 20).isqrt();
+        u128::from(size.saturating_sub(live)) * root / u128::from(size + live)
     };
     let worth =
         |candidate: &&Candidate| candidate.live * 100 <= candidate.size * VICTIM_LIVE_PERCENT_MAX;

@@ -127,7 +127,7 @@ fn record(kind: RecordKind, payload: &[u8]) -> Record<'_> {
 }
 
 /// Goal: know the write amplification in a log that is 80 % full, under Zipf 0.99; the aim is 1.5, and
-/// it is not met: this was 3.2 when it was written, since moved values of all ages share one lane and
+/// it is not met: this was 3.0 when it was measured last, since moved values of all ages share one lane and
 /// so small a log has a good part of its slack in segments that are open or held back.
 /// Method: values of 1 KiB are put until the log is as full as that, then overwritten once and a half as
 /// often; every byte that the engine writes into segments is counted: headers, padding, what is moved,
@@ -188,5 +188,5 @@ fn write_amplification_in_a_log_that_is_80_percent_full_is_known() {
         keys.pages,
         after.checkpoints - before.checkpoints,
     );
-    assert!(amplification <= 3.5, "{amplification}");
+    assert!(amplification <= 3.1, "{amplification}");
 }
