@@ -231,12 +231,13 @@ fn seconds(text: &str) -> Option<Value> {
 
 /// Whether a fault is about a node that a smaller cluster does not have.
 pub fn is_beyond(fault: &Fault, node_count: usize) -> bool {
-    let names_node =
-        |name: &str| ["node", "left", "right", "mute", "deaf", "bridge"].contains(&name);
+    let names_node = |name: &str| {
+        ["node", "left", "right", "mute", "deaf", "bridge", "from", "to"].contains(&name)
+    };
     fn walk(value: &Value, is_node: bool, names_node: &impl Fn(&str) -> bool, count: u64) -> bool {
         match value {
             Value::Object(fields) => fields.iter().any(|(name, value)| {
-                let lists_nodes = name == "halves" || name == "pair";
+                let lists_nodes = ["halves", "pair", "order", "voters"].contains(&name.as_str());
                 walk(value, names_node(name) || lists_nodes, names_node, count)
             }),
             Value::Array(values) => {

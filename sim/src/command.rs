@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use evenkeel_runtime::simulated;
 use evenkeel_sim::capsule::Capsule;
+use evenkeel_sim::coverage::Kind;
 use evenkeel_sim::plan::{Scenario, plan};
 use evenkeel_sim::world::{self, Telling};
 
@@ -25,7 +26,8 @@ evenkeel-sim check FILE..
 evenkeel-sim bench-checker
 evenkeel-sim costs
 evenkeel-sim bugs
-evenkeel-sim scenarios";
+evenkeel-sim scenarios
+evenkeel-sim kinds";
 
 /// The bug that is none of the product's: the oracle's own test.
 const CANARY: &str = "canary";
@@ -58,6 +60,10 @@ pub(crate) fn main() -> ExitCode {
         }
         "scenarios" => {
             Scenario::ALL.iter().for_each(|scenario| println!("{}", scenario.name()));
+            ExitCode::SUCCESS
+        }
+        "kinds" => {
+            Kind::ALL.iter().for_each(|kind| println!("{} {}", kind.name(), kind.activated()));
             ExitCode::SUCCESS
         }
         "check" => judge::check_files(&arguments[1..]),

@@ -19,6 +19,7 @@ use std::time::Duration;
 use evenkeel_engine::disk::{Area, BLOCK_SIZE, Completion, Disk, Operation, Ticket};
 
 use self::platter::{Change, ChangeId, Cut, Platter, Rot, Tearing};
+use crate::coverage::Kind;
 use crate::random::Random;
 
 pub mod platter;
@@ -45,6 +46,9 @@ pub struct Weather {
     pub read_errors_ppm: u32,
     /// Reads that show a bit turned over, though it is right on the platter.
     pub read_flips_ppm: u32,
+    /// Reads that show another block in the place of one. Like flips, only for a node that has come
+    /// up: what it takes for the end of its log is forgotten for good.
+    pub reads_astray_ppm: u32,
     /// Writes that fail.
     pub write_errors_ppm: u32,
     /// Flushes that fail.
@@ -65,6 +69,7 @@ impl Default for Weather {
             stall: Duration::ZERO,
             read_errors_ppm: 0,
             read_flips_ppm: 0,
+            reads_astray_ppm: 0,
             write_errors_ppm: 0,
             flush_errors_ppm: 0,
             size_max: u64::MAX,
@@ -95,6 +100,9 @@ struct State {
     /// What goes wrong.
     faults: Random,
     counts: Counts,
+    felt: BTreeMap<Kind, u64>,
+    /// The node that uses it has read its log.
+    serves: bool,
     listener: Option<Listener>,
     /// Of the current `SimDisk`, while it waits.
     waker: Option<Waker>,
@@ -113,6 +121,8 @@ impl Drive {
             times: random.child("times"),
             faults: random.child("faults"),
             counts: Counts::new(),
+            felt: BTreeMap::new(),
+            serves: false,
             listener: None,
             waker: None,
             hurries: false,
@@ -125,7 +135,24 @@ impl Drive {
         state.incarnation += 1;
         state.waker = None;
         state.hurries = false;
+        state.serves = false;
         SimDisk { drive: self.clone(), incarnation: state.incarnation, in_flight: Vec::new() }
+    }
+
+    /// The node that uses it has come up, and can do without what a read does not show.
+    pub fn serve(&self) {
+        self.0.borrow_mut().serves = true;
+    }
+
+    /// How many operations have ended so far.
+    pub fn operation_count(&self) -> u64 {
+        let counts = &self.0.borrow().counts;
+        ["create", "read", "write", "flush"].iter().filter_map(|what| counts.get(what)).sum()
+    }
+
+    /// How often each kind of trouble was felt by whoever used it.
+    pub fn felt(&self) -> BTreeMap<Kind, u64> {
+        self.0.borrow().felt.clone()
     }
 
     /// The machine loses power, now. Call it before the node's tasks are dropped.
@@ -200,6 +227,10 @@ impl State {
         }
     }
 
+    fn feel(&mut self, kind: Kind) {
+        *self.felt.entry(kind).or_default() += 1;
+    }
+
     /// How long an operation will take, and whether it will work.
     fn draw(&mut self, operation: &Operation) -> (Duration, bool) {
         let ((least, typical), errors_ppm) = match operation {
@@ -211,6 +242,9 @@ impl State {
             }
         };
         let time = self.times.latency(least, typical) * self.weather.slowness;
+        if self.weather.stall > Duration::ZERO {
+            self.feel(if self.weather.stall < HUNG { Kind::DiskStall } else { Kind::DiskHung });
+        }
         (time + self.weather.stall, !self.faults.chance_ppm(errors_ppm))
     }
 
@@ -256,6 +290,14 @@ impl State {
     fn finish(&mut self, flight: InFlight) -> Completion {
         let InFlight { ticket, mut operation, change, works, takes, .. } = flight;
         let (what, area) = describe(&operation);
+        if change.is_ok() && !works {
+            self.feel(match operation {
+                Operation::Read { .. } => Kind::ReadError,
+                Operation::Write { .. } => Kind::WriteError,
+                // Nothing else is made to fail.
+                _ => Kind::FlushError,
+            });
+        }
         let result = match (change, works) {
             (Err(error), _) => Err(error),
             (Ok(Some(id)), true) => {
@@ -288,10 +330,24 @@ impl State {
             unreachable!("only reads change nothing");
         };
         self.platter.read(*area, *offset, buffer)?;
+        let bad: Vec<Rot> = self.platter.bad(*area, *offset, buffer.len()).collect();
+        bad.into_iter().for_each(|rot| self.feel(rot.kind()));
+        if !self.serves || buffer.is_empty() {
+            return Ok(());
+        }
         if self.faults.chance_ppm(self.weather.read_flips_ppm) {
             let at = self.faults.below(buffer.len() as u64) as usize;
             buffer[at] ^= 1 << self.faults.below(8);
+            self.feel(Kind::ReadFlip);
             self.count("flipped read", None, true, Duration::ZERO);
+        }
+        if self.faults.chance_ppm(self.weather.reads_astray_ppm)
+            && let Some(stray) = self.platter.any_block(*area, &mut self.faults)
+            && buffer[..BLOCK_SIZE] != stray[..]
+        {
+            buffer[..BLOCK_SIZE].copy_from_slice(stray);
+            self.feel(Kind::ReadMisdirected);
+            self.count("stray read", None, true, Duration::ZERO);
         }
         Ok(())
     }
@@ -304,6 +360,21 @@ fn digest(bytes: &[u8]) -> u64 {
         .map(|word| word.iter().rev().fold(0_u64, |word, byte| word << 8 | u64::from(*byte)));
     words
         .fold(0, |digest, word| (digest ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29))
+}
+
+/// Who waits this long for a disk waits for ever.
+pub const HUNG: Duration = Duration::from_secs(3_600);
+
+impl Rot {
+    /// As it is counted.
+    pub fn kind(self) -> Kind {
+        match self {
+            Rot::Flip => Kind::RotFlip,
+            Rot::Zero => Kind::RotZero,
+            Rot::Misdirect => Kind::WriteMisdirected,
+            Rot::Stale => Kind::WriteLost,
+        }
+    }
 }
 
 /// EIO, as Linux numbers it.

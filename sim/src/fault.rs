@@ -4,6 +4,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::coverage::Kind;
+use crate::disk::HUNG;
 use crate::disk::platter::{Rot, Tearing};
 
 /// A node by its number, from 0; people read "node-1".
@@ -41,6 +43,27 @@ pub struct LinkWeather {
     pub fragment_ppm: u32,
     /// 0 for no limit.
     pub bytes_per_second: u64,
+    /// Bytes on their way at which a writer has to wait; 0 for the usual.
+    pub window_bytes: u64,
+}
+
+impl LinkWeather {
+    /// What it asks for, beside a plain link.
+    pub fn kinds(&self, plain: &LinkWeather) -> Vec<Kind> {
+        let asked = [
+            (Kind::Latency, self.latency_us > plain.latency_us),
+            (Kind::Tail, self.tail_ppm > 0 && self.tail_us > 0),
+            (Kind::Loss, self.loss_ppm > 0),
+            (Kind::Duplicate, self.duplicate_ppm > 0),
+            (Kind::Corrupt, self.corrupt_ppm > 0),
+            (Kind::ResetOnWrite, self.reset_ppm > 0),
+            (Kind::Fragment, self.fragment_ppm > 0),
+            (Kind::ShortRead, self.fragment_ppm > 0),
+            (Kind::ShortWrite, self.window_bytes > 0),
+            (Kind::Bandwidth, self.bytes_per_second > 0),
+        ];
+        asked.into_iter().filter(|(_, is_asked)| *is_asked).map(|(kind, _)| kind).collect()
+    }
 }
 
 /// Who is cut off from whom.
@@ -57,6 +80,22 @@ pub enum Cut {
     Bridge(NodeIndex),
     /// These two do not hear each other.
     Pair(NodeIndex, NodeIndex),
+    /// Each hears its two neighbours only.
+    Ring,
+}
+
+impl Cut {
+    /// As it is counted.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Cut::Halves(_) => Kind::Partition,
+            Cut::Mute(_) => Kind::Mute,
+            Cut::Deaf(_) => Kind::Deaf,
+            Cut::Bridge(_) => Kind::Bridge,
+            Cut::Pair(..) => Kind::Pair,
+            Cut::Ring => Kind::Ring,
+        }
+    }
 }
 
 /// Faults in an order. The leader is the first shard's; `step` and `lasts` are the script's times.
@@ -126,6 +165,26 @@ impl Series {
         &[Series::VotersOnTheMove, Series::LearnerTrap, Series::AbsentVoter];
 
     /// As it is counted.
+    pub fn kind(self) -> Kind {
+        match self {
+            Series::LeaseTrap => Kind::LeaseTrap,
+            Series::LeaderChurn => Kind::LeaderChurn,
+            Series::DeafLeader => Kind::DeafLeader,
+            Series::PowerStorm => Kind::PowerStorm,
+            Series::LateAnswers => Kind::LateAnswers,
+            Series::Grace => Kind::Grace,
+            Series::DeafHandOver => Kind::DeafHandOver,
+            Series::StaleVouch => Kind::StaleVouch,
+            Series::Laggard => Kind::Laggard,
+            Series::SnapshotCut => Kind::SnapshotCut,
+            Series::VotersOnTheMove => Kind::VotersOnTheMove,
+            Series::LearnerTrap => Kind::LearnerTrap,
+            Series::Ghosts => Kind::Ghosts,
+            Series::AbsentVoter => Kind::AbsentVoter,
+        }
+    }
+
+    /// As people type it.
     pub fn name(self) -> &'static str {
         match self {
             Series::LeaseTrap => "lease-trap",
@@ -191,6 +250,10 @@ pub enum Fault {
     Wipe { node: NodeIndex, down: Duration },
     /// The network falls apart.
     Partition { cut: Cut, lasts: Duration },
+    /// Nodes are cut off from all others one by one, in this order, and come back one by one.
+    Swizzle { order: Vec<NodeIndex>, lasts: Duration },
+    /// One direction between two nodes takes so much longer.
+    SlowLink { from: NodeIndex, to: NodeIndex, latency: Duration, lasts: Duration },
     /// The leader of the first shard is cut off from its peers, not from its clients.
     IsolateLeader { lasts: Duration },
     /// Every link gets worse.
@@ -209,7 +272,10 @@ pub enum Fault {
     DiskStall { node: NodeIndex, stall: Duration, lasts: Duration },
     /// Reads, writes, flushes fail, each so many times out of a million; a node then ends itself.
     DiskErrors { node: NodeIndex, read_ppm: u32, write_ppm: u32, flush_ppm: u32, lasts: Duration },
-    /// No new areas.
+    /// Reads show a bit turned over, or another block, each so many times out of a million; what is on
+    /// the disk is right.
+    DiskLies { node: NodeIndex, flips_ppm: u32, astray_ppm: u32, lasts: Duration },
+    /// No new areas. No world draws it: a node that cannot append ends itself.
     DiskFull { node: NodeIndex, lasts: Duration },
     /// The operator wants another leader for the first shard: this node, or any.
     TransferLeader { to: Option<NodeIndex> },
@@ -222,6 +288,66 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// The kinds of trouble that it asks for, in a world with such plain links. What is left of a power
+    /// cut is counted where power is cut.
+    pub fn kinds(&self, plain: &LinkWeather) -> Vec<Kind> {
+        match self {
+            Fault::Kill { death, again, .. } => {
+                let recovery = again.map(|_| Kind::CrashInRecovery);
+                let kill = (*death == Death::Process).then_some(Kind::Kill);
+                kill.into_iter().chain(recovery).collect()
+            }
+            Fault::KillLeader { .. } => vec![Kind::KillLeader],
+            Fault::KillAll { .. } => vec![Kind::KillAll],
+            Fault::Pause { .. } => vec![Kind::Pause],
+            Fault::PauseLeader { .. } => vec![Kind::PauseLeader],
+            Fault::Terminate { .. } => vec![Kind::Terminate],
+            Fault::TerminateLeader { .. } => vec![Kind::TerminateLeader],
+            Fault::Series { series, .. } => vec![series.kind()],
+            Fault::Wipe { .. } => vec![Kind::Wipe],
+            Fault::Partition { cut, .. } => vec![cut.kind()],
+            Fault::Swizzle { .. } => vec![Kind::Swizzle],
+            Fault::SlowLink { .. } => vec![Kind::SlowLink],
+            Fault::IsolateLeader { .. } => vec![Kind::IsolateLeader],
+            Fault::Network { weather, .. } => weather.kinds(plain),
+            Fault::Reset { .. } => vec![Kind::Reset],
+            Fault::TransferLeader { .. } => vec![Kind::TransferLeader],
+            Fault::MoveShard { .. } => vec![Kind::MoveVoters],
+            Fault::Drain { .. } => vec![Kind::Drain],
+            other => other.local_kinds(),
+        }
+    }
+
+    /// Of clocks and disks.
+    fn local_kinds(&self) -> Vec<Kind> {
+        let some = |asked: &[(Kind, bool)]| {
+            asked.iter().filter(|(_, is_asked)| *is_asked).map(|(kind, _)| *kind).collect()
+        };
+        match *self {
+            Fault::ClockJump { by_ms, .. } => {
+                some(&[(Kind::ClockForward, by_ms > 0), (Kind::ClockBack, by_ms < 0)])
+            }
+            Fault::ClockDrift { ppm, .. } => {
+                some(&[(Kind::ClockFast, ppm > 0), (Kind::ClockSlow, ppm < 0)])
+            }
+            Fault::ClockFreeze { .. } => vec![Kind::ClockFreeze],
+            Fault::DiskSlow { .. } => vec![Kind::DiskSlow],
+            Fault::DiskStall { stall, .. } => {
+                some(&[(Kind::DiskStall, stall < HUNG), (Kind::DiskHung, stall >= HUNG)])
+            }
+            Fault::DiskErrors { read_ppm, write_ppm, flush_ppm, .. } => some(&[
+                (Kind::ReadError, read_ppm > 0),
+                (Kind::WriteError, write_ppm > 0),
+                (Kind::FlushError, flush_ppm > 0),
+            ]),
+            Fault::DiskLies { flips_ppm, astray_ppm, .. } => {
+                some(&[(Kind::ReadFlip, flips_ppm > 0), (Kind::ReadMisdirected, astray_ppm > 0)])
+            }
+            Fault::Rot { rot, .. } => vec![rot.kind()],
+            _ => Vec::new(),
+        }
+    }
+
     /// Which family it belongs to, for counting.
     pub fn family(&self) -> &'static str {
         match self {
@@ -240,6 +366,9 @@ impl Fault {
             Fault::Partition { cut: Cut::Mute(_) | Cut::Deaf(_), .. } => "one-way",
             Fault::Partition { cut: Cut::Bridge(_), .. } => "bridge",
             Fault::Partition { cut: Cut::Pair(..), .. } => "pair",
+            Fault::Partition { cut: Cut::Ring, .. } => "ring",
+            Fault::Swizzle { .. } => "swizzle",
+            Fault::SlowLink { .. } => "slow-link",
             Fault::IsolateLeader { .. } => "isolate-leader",
             Fault::Network { .. } => "network",
             Fault::Reset { .. } => "reset",
@@ -249,6 +378,7 @@ impl Fault {
             Fault::DiskSlow { .. } => "disk-slow",
             Fault::DiskStall { .. } => "disk-stall",
             Fault::DiskErrors { .. } => "disk-errors",
+            Fault::DiskLies { .. } => "disk-lies",
             Fault::DiskFull { .. } => "disk-full",
             Fault::TransferLeader { .. } => "transfer-leader",
             Fault::MoveShard { .. } => "move-voters",
@@ -282,6 +412,7 @@ impl fmt::Display for Cut {
             Cut::Mute(node) => write!(formatter, "lose what {} sends", node_name(*node)),
             Cut::Deaf(node) => write!(formatter, "lose what is sent to {}", node_name(*node)),
             Cut::Bridge(node) => write!(formatter, "only {} hears and is heard", node_name(*node)),
+            Cut::Ring => write!(formatter, "each hears its two neighbours only"),
             Cut::Pair(left, right) => {
                 write!(formatter, "cut between {} and {}", node_name(*left), node_name(*right))
             }
@@ -357,6 +488,20 @@ impl Fault {
                  writes, {flush_ppm} flushes)",
                 node_name(*node)
             ),
+            Fault::DiskLies { node, flips_ppm, astray_ppm, lasts } => write!(
+                formatter,
+                "disk of {} lies for {lasts:?} (of a million reads: {flips_ppm} with a bit turned over, \
+                 {astray_ppm} of another block)",
+                node_name(*node)
+            ),
+            Fault::Swizzle { order, lasts } => {
+                let names: Vec<String> = order.iter().map(|&node| node_name(node)).collect();
+                write!(formatter, "cut off one by one for {lasts:?}: {}", names.join(", "))
+            }
+            Fault::SlowLink { from, to, latency, lasts } => {
+                let (from, to) = (node_name(*from), node_name(*to));
+                write!(formatter, "from {from} to {to} it takes {latency:?} for {lasts:?}")
+            }
             Fault::DiskFull { node, lasts } => {
                 write!(formatter, "disk of {} is full for {lasts:?}", node_name(*node))
             }

@@ -6,6 +6,7 @@
 
 pub mod capsule;
 pub mod checker;
+pub mod coverage;
 pub mod disk;
 pub mod execution;
 pub mod fault;

@@ -223,6 +223,11 @@ pub fn plan(seed: u64, scenario: Scenario) -> Plan {
             families::schedule(&plan, family, &random, &mut faults);
         }
     }
+    if faults.iter().any(|planned| matches!(planned.fault, Fault::DiskLies { .. })) {
+        // A disk that lies is felt by those who read from it: values must not fit into memory.
+        plan.knobs.memory_bytes = 4 << 10;
+        plan.knobs.padding = plan.knobs.padding.max(6_000);
+    }
     faults.sort_by_key(|planned| planned.at);
     plan.faults = faults;
     plan

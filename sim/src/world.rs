@@ -22,6 +22,7 @@ use evenkeel_runtime::simulated::record::record;
 use evenkeel_runtime::simulated::{self, NodeId};
 
 use crate::capsule::Asked;
+use crate::coverage::{Coverage, Kind};
 use crate::disk::Drive;
 use crate::fault::{NodeIndex, node_name};
 use crate::invariants::Invariants;
@@ -34,6 +35,7 @@ use crate::workload::Request;
 mod clients;
 pub mod costs;
 mod facts;
+mod felt;
 mod finale;
 mod hosts;
 mod injector;
@@ -73,6 +75,8 @@ pub(crate) struct World {
     /// What happened, with times, for people.
     notes: RefCell<Vec<String>>,
     fault_count: Cell<usize>,
+    /// What the weather asked for, and what of it was felt.
+    coverage: RefCell<Coverage>,
     /// How often the operator has asked for something.
     operations: Cell<u32>,
     /// The machines from which it was asked.
@@ -81,6 +85,8 @@ pub(crate) struct World {
     is_broken: Signal,
     /// Clients ask while this holds.
     pub(crate) asks: Cell<bool>,
+    /// While this holds they only read.
+    pub(crate) only_reads: Cell<bool>,
     /// Whether the weather is over.
     pub(crate) is_healed: Signal,
     /// What clients ask, if not what they draw.
@@ -132,12 +138,15 @@ pub struct Report {
     pub checkpoints: Vec<String>,
     /// What clients asked, if something broke: the decision log.
     pub asked: Vec<Asked>,
+    /// Which kinds of trouble there were.
+    pub coverage: Coverage,
 }
 
 /// Lives through a plan, as the supervisor of `simulated::run`.
 pub async fn live(plan: Plan, telling: Telling) -> Report {
     let until_ms = telling.until_ms;
     let world = begin(plan, telling);
+    felt::begin(&world);
     hosts::start_all(&world);
     // Kept whether anybody reads them or not: looking must not change the run.
     let checkpoints = Rc::new(RefCell::new(Vec::new()));
@@ -186,11 +195,13 @@ fn begin(plan: Plan, telling: Telling) -> Rc<World> {
         invariants: RefCell::default(),
         notes: RefCell::default(),
         fault_count: Cell::new(0),
+        coverage: RefCell::default(),
         operations: Cell::new(0),
         operators: RefCell::default(),
         breach: RefCell::default(),
         is_broken: Signal::default(),
         asks: Cell::new(true),
+        only_reads: Cell::new(false),
         is_healed: Signal::default(),
         script: telling.script,
         asked: RefCell::default(),
@@ -254,6 +265,18 @@ impl World {
     pub(crate) fn note_fault(&self, what: &str) {
         self.fault_count.set(self.fault_count.get() + 1);
         self.note_as("fault", what);
+    }
+
+    /// The weather asks for this.
+    pub(crate) fn reach(&self, kinds: &[Kind]) {
+        kinds.iter().for_each(|kind| self.coverage.borrow_mut().reach(*kind));
+    }
+
+    /// So many effects of this were felt.
+    pub(crate) fn feel(&self, kind: Kind, effects: u64) {
+        if effects > 0 {
+            self.coverage.borrow_mut().activate(kind, effects);
+        }
     }
 
     /// A claim is broken: the first one is kept, with all there is to say about it.
@@ -324,11 +347,13 @@ impl World {
             oracle: failure.as_ref().map(|failure| failure.oracle.clone()),
             ..Summary::default()
         };
+        felt::sum_up(self);
+        let coverage = self.coverage.borrow().clone();
         let asked = match failure {
             None => Vec::new(),
             Some(_) => self.decisions(),
         };
-        Report { summary, failure, checkpoints, asked }
+        Report { summary, failure, checkpoints, asked, coverage }
     }
 
     /// The decision log so far.

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use evenkeel_runtime::net::{TcpListener, TcpReader, TcpStream, TcpWriter};
-use evenkeel_runtime::simulated::network::{self, Link};
+use evenkeel_runtime::simulated::network::{self, Link, Tally};
 use evenkeel_runtime::simulated::streams::{Purpose, Stream};
 use evenkeel_runtime::simulated::{
     self, Kill, NodeId, Run, clocks, create_node, now_ns, sleep_true, supervisor, this_node,
@@ -183,6 +183,8 @@ fn what_is_sent_into_a_partition_arrives_after_it_or_times_out() {
         stream.1.write_all(b"later").await.unwrap();
         let mut buffer = BytesMut::new();
         timeout(Duration::from_secs(30), stream.0.read(&mut buffer)).await.unwrap_err();
+        assert!(network::held_up(supervisor(), echo) > 0, "the block was felt");
+        assert_eq!(network::held_up(echo, supervisor()), 0, "on the way back there is none");
         network::unblock(supervisor(), echo);
         let before_ns = now_ns();
         assert_eq!(stream.0.read(&mut buffer).await.unwrap(), 5);
@@ -366,6 +368,45 @@ fn losses_and_tails_delay_and_never_reorder_a_stream() {
     assert_eq!(frames_through(link, false), expected);
 }
 
+/// Goal: weather that was felt is counted, and nothing else is. Method: one thing at a time, over a link that
+/// does nothing else.
+#[test]
+fn each_kind_of_trouble_is_counted_where_it_is_made() {
+    type Pick = fn(&Tally) -> u64;
+    let plain = Link::default();
+    let cases: [(Link, Pick); 5] = [
+        (Link { tail_ppm: 500_000, tail_us: 1_000, ..plain }, |tally| tally.tails),
+        (Link { loss_ppm: 200_000, ..plain }, |tally| tally.losses),
+        (Link { bytes_per_second: 1_000, ..plain }, |tally| tally.queued),
+        (Link { window_bytes: 16, ..plain }, |tally| tally.short_writes),
+        (Link { fragment_ppm: 500_000, ..plain }, |tally| tally.fragments),
+    ];
+    for (number, (link, pick)) in cases.into_iter().enumerate() {
+        with_echo(move |echo| async move {
+            let (mut reader, mut writer) = connect().await;
+            let before = network::tally();
+            network::set_link(supervisor(), echo, Some(link));
+            for _ in 0..20 {
+                for _ in 0..2 {
+                    writer.write_all(&[b'x'; 40]).await.unwrap();
+                }
+                let mut buffer = BytesMut::with_capacity(80);
+                while buffer.len() < 80 {
+                    reader.read(&mut buffer).await.unwrap();
+                }
+            }
+            let after = network::tally();
+            let counts = cases.map(|(_, pick)| pick(&after) - pick(&before));
+            assert!(pick(&after) > pick(&before), "case {number}: {counts:?}");
+            assert_eq!(
+                counts.iter().filter(|count| **count > 0).count(),
+                1,
+                "{number}: {counts:?}"
+            );
+        });
+    }
+}
+
 #[test]
 fn a_connection_can_be_reset_from_outside_and_by_chance() {
     with_echo(|echo| async move {
@@ -383,6 +424,11 @@ fn a_connection_can_be_reset_from_outside_and_by_chance() {
             count += 1;
         }
         assert!(count < 200, "{count} writes at 10 % resets each");
+        assert_eq!(
+            network::tally().resets,
+            1,
+            "the one from outside is counted by whoever made it"
+        );
     });
 }
 

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 
 use evenkeel_runtime::simulated;
 use evenkeel_sim::capsule::{Asked, Capsule};
+use evenkeel_sim::coverage::Coverage;
 use evenkeel_sim::story::{Failure, Summary};
 use evenkeel_sim::timeline;
 use evenkeel_sim::world::{self, Report, Telling};
@@ -138,11 +139,13 @@ fn after_panic(job: &Job) -> Report {
         oracle: Some(failure.oracle.clone()),
         ..Summary::default()
     };
-    Report { summary, failure: Some(failure), checkpoints: Vec::new(), asked }
+    let (checkpoints, coverage) = (Vec::new(), Coverage::default());
+    Report { summary, failure: Some(failure), checkpoints, asked, coverage }
 }
 
 fn tell(job: &Job, ended: Ended) {
     let Ended { report, summary, events, names } = ended;
+    let coverage = &report.coverage;
     if let Some(path) = &job.outputs.record {
         let events = events.iter().map(ToString::to_string);
         let lines: Vec<String> = report.checkpoints.iter().cloned().chain(events).collect();
@@ -175,6 +178,7 @@ fn tell(job: &Job, ended: Ended) {
     if let Some(failure) = report.failure {
         println!("{failure}\n");
     }
+    println!("{coverage}");
     println!("{summary}");
 }
 

@@ -90,6 +90,8 @@ pub struct Cut {
     pub torn: u32,
     /// Writes that survived although nobody had promised it.
     pub kept: u32,
+    /// Writes that survived although an earlier one did not.
+    pub reordered: u32,
 }
 
 /// How a block goes bad.
@@ -100,13 +102,15 @@ pub enum Rot {
     Flip,
     /// One sector reads as zeros.
     Zero,
-    /// A whole block holds what belongs to another one of the same area.
+    /// A whole block holds what belongs to another one of the same area: a write went astray.
     Misdirect,
+    /// A whole block is as it was before it was written last: a write was reported, flushed, and lost.
+    Stale,
 }
 
 impl Rot {
     /// All there are.
-    pub const ALL: &[Rot] = &[Rot::Flip, Rot::Zero, Rot::Misdirect];
+    pub const ALL: &[Rot] = &[Rot::Flip, Rot::Zero, Rot::Misdirect, Rot::Stale];
 }
 
 type Block = [u8; BLOCK_SIZE];
@@ -114,9 +118,26 @@ type Block = [u8; BLOCK_SIZE];
 #[derive(Debug, Clone, Default)]
 struct Ground {
     size: u64,
-    /// Blocks that are not all zeros.
+    /// Blocks that were written.
     durable: BTreeMap<u64, Box<Block>>,
+    /// What was there before, of those that were written more than once.
+    previous: BTreeMap<u64, Box<Block>>,
+    /// The flush that made each durable, by its number.
+    settled: BTreeMap<u64, u64>,
+    /// Those that went bad and were not written since.
+    bad: BTreeMap<u64, Rot>,
 }
+
+impl Ground {
+    fn new(size: u64) -> Ground {
+        Ground { size, ..Ground::default() }
+    }
+}
+
+/// Only what so many later flushes were built upon goes bad: the log says of its earlier parts how far
+/// they reach, so that damage there is noticed. At its very end damage looks like a torn write, no log can
+/// tell the two apart, and what a replica had promised there would be forgotten: an alarm, and no bug.
+const FLUSHES_BEHIND_MIN: u64 = 8;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
@@ -143,6 +164,8 @@ pub struct Platter {
     areas: BTreeMap<Area, Ground>,
     pending: BTreeMap<ChangeId, Pending>,
     next: u64,
+    /// Flushes that made something durable.
+    flush_count: u64,
 }
 
 impl Platter {
@@ -226,7 +249,7 @@ impl Platter {
         assert_eq!(pending.stage, Stage::InFlight, "a change ends once");
         match pending.change {
             Change::Create { area, size } => {
-                let previous = self.areas.insert(area, Ground { size, durable: BTreeMap::new() });
+                let previous = self.areas.insert(area, Ground::new(size));
                 assert!(previous.is_none(), "begin refuses an area that exists");
             }
             Change::Rename { area, to } => self.rename(area, to),
@@ -272,6 +295,7 @@ impl Platter {
             }
         }
         settled.sort_by_key(|(completed, _)| *completed);
+        self.flush_count += u64::from(!settled.is_empty());
         for (_, change) in settled {
             let Change::Write { area, offset, bytes } = change else {
                 unreachable!("a flush covers writes only");
@@ -331,6 +355,21 @@ impl Platter {
         Ok(())
     }
 
+    /// What is wrong with the blocks of a read, each with its kind.
+    pub fn bad(&self, area: Area, offset: u64, size: usize) -> impl Iterator<Item = Rot> + '_ {
+        let first = offset / BLOCK_SIZE as u64;
+        let blocks = first..first + (size / BLOCK_SIZE) as u64;
+        let bad = self.areas.get(&area).map(|ground| ground.bad.range(blocks));
+        bad.into_iter().flatten().map(|(_, rot)| *rot)
+    }
+
+    /// A block of an area that holds something, for reads that go astray.
+    pub fn any_block(&self, area: Area, random: &mut Random) -> Option<&[u8; BLOCK_SIZE]> {
+        let durable = &self.areas.get(&area)?.durable;
+        let blocks: Vec<u64> = durable.keys().copied().collect();
+        (!blocks.is_empty()).then(|| &*durable[random.pick(&blocks)])
+    }
+
     /// The machine loses power. Everything in flight or unflushed is decided, for good.
     pub fn power_cut(&mut self, tearing: Tearing, random: &mut Random) -> Cut {
         let mut cut = Cut::default();
@@ -351,6 +390,7 @@ impl Platter {
                     let sectors = bytes.len() / SECTOR_SIZE;
                     let kept = surviving(sectors, pending.stage, tearing, random);
                     let count = kept.iter().filter(|kept| **kept).count();
+                    cut.reordered += u32::from(count > 0 && cut.lost > 0);
                     *(match count {
                         0 => &mut cut.lost,
                         count if count == sectors => &mut cut.kept,
@@ -372,48 +412,85 @@ impl Platter {
             1 => size,
             _ => random.below(blocks) * BLOCK_SIZE as u64,
         };
-        self.areas.insert(area, Ground { size, durable: BTreeMap::new() });
+        self.areas.insert(area, Ground::new(size));
     }
 
-    /// One durable sector that holds something goes bad; tells where, if there is any.
+    /// One durable block goes bad that later flushes were built upon; tells where, if there is any, and
+    /// if it is another one now.
     pub fn rot(&mut self, rot: Rot, random: &mut Random) -> Option<(Area, u64)> {
-        let areas: Vec<Area> = self.areas.keys().copied().collect();
-        let written: Vec<(Area, u64)> = areas
+        let old = self.flush_count.saturating_sub(FLUSHES_BEHIND_MIN);
+        let is_witnessed = |area: Area, block: &u64| {
+            // Nothing says that a superblock was written again.
+            let is_silent = rot == Rot::Stale && area == Area::Super;
+            !is_silent && self.areas[&area].settled.get(block).is_some_and(|flush| *flush < old)
+        };
+        let written: Vec<(Area, u64)> = self
+            .areas
             .iter()
-            .flat_map(|area| self.areas[area].durable.keys().map(|block| (*area, *block)))
+            .flat_map(|(area, ground)| ground.durable.keys().map(|block| (*area, *block)))
+            .filter(|(area, block)| is_witnessed(*area, block))
             .collect();
         if written.is_empty() {
             return None;
         }
         let (area, block) = *random.pick(&written);
         let ground = self.areas.get_mut(&area).expect("it was just listed");
-        if rot == Rot::Misdirect {
-            let blocks: Vec<u64> = ground.durable.keys().copied().collect();
-            let stray = ground.durable[random.pick(&blocks)].clone();
-            ground.durable.insert(block, stray);
-            return Some((area, block * BLOCK_SIZE as u64));
+        let before = ground.durable[&block].clone();
+        let offset = ground.spoil(block, rot, random);
+        if before == ground.durable[&block] {
+            return None;
         }
-        let sector = random.below((BLOCK_SIZE / SECTOR_SIZE) as u64) as usize * SECTOR_SIZE;
-        let bytes = ground.durable.get_mut(&block).expect("it was just listed");
-        let target = &mut bytes[sector..][..SECTOR_SIZE];
-        if rot == Rot::Zero {
-            target.fill(0);
-        } else {
-            target[random.below(SECTOR_SIZE as u64) as usize] ^= 1 << random.below(8);
-        }
-        Some((area, block * BLOCK_SIZE as u64 + sector as u64))
+        ground.bad.insert(block, rot);
+        Some((area, block * BLOCK_SIZE as u64 + offset))
     }
 
     fn put(&mut self, area: Area, offset: u64, bytes: &[u8], keeps: impl Fn(usize) -> bool) {
+        let flush = self.flush_count;
         let Some(ground) = self.areas.get_mut(&area) else { return };
         for (index, sector) in bytes.chunks(SECTOR_SIZE).enumerate() {
             if keeps(index) {
                 let at = offset + (index * SECTOR_SIZE) as u64;
-                let block = ground.durable.entry(at / BLOCK_SIZE as u64);
-                let block = block.or_insert_with(|| Box::new([0; BLOCK_SIZE]));
-                block[at as usize % BLOCK_SIZE..][..SECTOR_SIZE].copy_from_slice(sector);
+                let (block, within) = (at / BLOCK_SIZE as u64, at as usize % BLOCK_SIZE);
+                if within == 0
+                    && let Some(before) = ground.durable.get(&block)
+                {
+                    ground.previous.insert(block, before.clone());
+                }
+                let target = ground.durable.entry(block);
+                let target = target.or_insert_with(|| Box::new([0; BLOCK_SIZE]));
+                target[within..][..SECTOR_SIZE].copy_from_slice(sector);
+                ground.settled.insert(block, flush);
+                ground.bad.remove(&block);
             }
         }
+    }
+}
+
+impl Ground {
+    /// Makes a block bad; tells the first byte of it that may have changed.
+    fn spoil(&mut self, block: u64, rot: Rot, random: &mut Random) -> u64 {
+        let sector = random.below((BLOCK_SIZE / SECTOR_SIZE) as u64) as usize * SECTOR_SIZE;
+        let other = match rot {
+            Rot::Flip | Rot::Zero => {
+                let bytes = self.durable.get_mut(&block).expect("it was just listed");
+                let target = &mut bytes[sector..][..SECTOR_SIZE];
+                if rot == Rot::Zero {
+                    target.fill(0);
+                } else {
+                    target[random.below(SECTOR_SIZE as u64) as usize] ^= 1 << random.below(8);
+                }
+                return sector as u64;
+            }
+            Rot::Misdirect => {
+                let blocks: Vec<u64> = self.durable.keys().copied().collect();
+                self.durable[random.pick(&blocks)].clone()
+            }
+            Rot::Stale => {
+                self.previous.get(&block).cloned().unwrap_or_else(|| Box::new([0; BLOCK_SIZE]))
+            }
+        };
+        self.durable.insert(block, other);
+        0
     }
 }
 

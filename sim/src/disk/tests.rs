@@ -6,6 +6,7 @@ use evenkeel_engine::disk::{Area, BLOCK_SIZE, Buffer, Completion, Disk, Operatio
 
 use super::platter::{Change, Platter, Rot, SECTOR_SIZE, Tearing};
 use super::{Drive, INCARNATION_AT, SimDisk, Weather};
+use crate::coverage::Kind;
 use crate::random::Random;
 
 const AREA: Area = Area::Segment(0);
@@ -114,7 +115,16 @@ fn wrong_requests_are_errors() {
     assert_eq!(nowhere.unwrap_err().kind(), std::io::ErrorKind::NotFound);
 }
 
-/// Goal: rot changes one sector (or, misdirected, one block) and nothing else. Method: each kind, compared with before.
+/// So many flushes that whatever was there before may go bad.
+fn build_upon(platter: &mut Platter) {
+    for _ in 0..12 {
+        do_all(platter, write(1, 15 * BLOCK_SIZE as u64, 1));
+        do_all(platter, Change::Flush { area: AREA });
+    }
+}
+
+/// Goal: rot changes one sector (or, misdirected and stale, one block) and nothing else. Method: each kind,
+/// compared with before.
 #[test]
 fn rot_changes_one_place() {
     for rot in Rot::ALL {
@@ -123,15 +133,51 @@ fn rot_changes_one_place() {
         let bytes: Vec<u8> = (0..8 * BLOCK_SIZE).map(|_| random.next_u64() as u8).collect();
         do_all(&mut platter, Change::Write { area: AREA, offset: 0, bytes });
         do_all(&mut platter, Change::Flush { area: AREA });
+        build_upon(&mut platter);
         let before = contents(&platter);
         let (_, place) = (0..20).find_map(|_| platter.rot(*rot, &mut random)).unwrap();
         let after = contents(&platter);
         let place = place as usize;
         assert_eq!(before[..place], after[..place]);
-        let size = if *rot == Rot::Misdirect { BLOCK_SIZE } else { SECTOR_SIZE };
+        let is_whole = matches!(rot, Rot::Misdirect | Rot::Stale);
+        let size = if is_whole { BLOCK_SIZE } else { SECTOR_SIZE };
         assert_eq!(before[place + size..], after[place + size..]);
-        assert!(*rot == Rot::Misdirect || before != after, "{rot:?}");
+        assert_ne!(before, after, "{rot:?}");
+        let block = place / BLOCK_SIZE * BLOCK_SIZE;
+        let bad =
+            |platter: &Platter| platter.bad(AREA, block as u64, BLOCK_SIZE).collect::<Vec<_>>();
+        assert_eq!(bad(&platter), [*rot], "whoever reads it feels it");
+        do_all(&mut platter, write(2, block as u64, 1));
+        do_all(&mut platter, Change::Flush { area: AREA });
+        assert_eq!(bad(&platter), [], "what is written again is good again");
     }
+}
+
+/// Goal: a lost write shows what was there before it. Method: two writes to a block, then the loss.
+#[test]
+fn a_lost_write_shows_what_was_there_before() {
+    let mut platter = platter();
+    for byte in [3, 4] {
+        do_all(&mut platter, write(byte, 0, 1));
+        do_all(&mut platter, Change::Flush { area: AREA });
+    }
+    build_upon(&mut platter);
+    let mut random = Random::new(9, "rot");
+    while contents(&platter)[0] == 4 {
+        platter.rot(Rot::Stale, &mut random);
+    }
+    assert!(contents(&platter)[..BLOCK_SIZE].iter().all(|&byte| byte == 3));
+}
+
+/// Goal: what no log can tell from a torn write stays whole. Method: try to rot what was flushed last.
+#[test]
+fn the_end_of_the_log_does_not_rot() {
+    let mut platter = platter();
+    do_all(&mut platter, write(3, 0, 8));
+    do_all(&mut platter, Change::Flush { area: AREA });
+    let mut random = Random::new(5, "rot");
+    let none = (0..50).all(|_| Rot::ALL.iter().all(|rot| platter.rot(*rot, &mut random).is_none()));
+    assert!(none);
 }
 
 async fn next(disk: &mut SimDisk) -> Vec<Completion> {
@@ -194,6 +240,45 @@ fn a_disk_of_an_older_incarnation_is_cut_off() {
     });
 }
 
+/// Goal: reads lie to a node that has come up, not to one that still looks for the end of its log; each lie
+/// is counted. Method: the same reads before and after.
+#[test]
+fn reads_lie_only_to_those_who_can_do_without() {
+    run(async {
+        let drive = Drive::new(&Random::new(1, "disk"));
+        let mut disk = drive.open();
+        finish(&mut disk, Operation::Create { area: AREA, size: SIZE }).await.result.unwrap();
+        for block in 0..2_u8 {
+            let offset = u64::from(block) * BLOCK_SIZE as u64;
+            let write = Operation::Write { area: AREA, offset, buffer: filled(block + 1) };
+            finish(&mut disk, write).await.result.unwrap();
+        }
+        finish(&mut disk, Operation::Flush { area: AREA }).await.result.unwrap();
+        let (flips, astray) = (Kind::ReadFlip, Kind::ReadMisdirected);
+        drive.set_weather(Weather {
+            read_flips_ppm: 500_000,
+            reads_astray_ppm: 500_000,
+            ..Weather::default()
+        });
+        let mut wrong = [0, 0];
+        for (serves, wrong) in [false, true].into_iter().zip(&mut wrong) {
+            if serves {
+                drive.serve();
+            }
+            for _ in 0..100 {
+                let buffer = Buffer::zeroed(BLOCK_SIZE);
+                let read = Operation::Read { area: AREA, offset: 0, buffer };
+                let buffer = finish(&mut disk, read).await.buffer.unwrap();
+                *wrong += u64::from(buffer[..] != filled(1)[..]);
+            }
+        }
+        assert_eq!(wrong[0], 0);
+        let felt = drive.felt();
+        assert!(wrong[1] > 20 && felt[&flips] > 5 && felt[&astray] > 5, "{wrong:?} {felt:?}");
+        assert!(wrong[1] <= felt[&flips] + felt[&astray]);
+    });
+}
+
 /// Goal: errors, a full drive, and the end of a stall reach the caller. Method: each once.
 #[test]
 fn bad_weather_reaches_the_caller() {
@@ -207,10 +292,12 @@ fn bad_weather_reaches_the_caller() {
         assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
         drive.set_weather(Weather { flush_errors_ppm: 1_000_000, ..Weather::default() });
         assert!(finish(&mut disk, Operation::Flush { area: AREA }).await.result.is_err());
+        assert_eq!(drive.felt(), [(Kind::FlushError, 1)].into());
         drive.set_weather(Weather { stall: Duration::from_secs(3600), ..Weather::default() });
         disk.submit(Ticket(3), Operation::Flush { area: AREA });
         drive.set_weather(Weather::default());
         assert!(next(&mut disk).await[0].result.is_ok(), "the stall is over");
+        assert_eq!(drive.felt()[&Kind::DiskHung], 1);
     });
 }
 

@@ -38,6 +38,10 @@ pub(super) enum Family {
     Transfers,
     Moves,
     Drains,
+    Rings,
+    Swizzles,
+    SlowLinks,
+    DiskLies,
 }
 
 const SWARM: &[Family] = &[
@@ -81,6 +85,10 @@ const SWARM: &[Family] = &[
     Family::Series(Series::VotersOnTheMove),
     Family::Series(Series::LearnerTrap),
     Family::Series(Series::Ghosts),
+    Family::Rings,
+    Family::Swizzles,
+    Family::SlowLinks,
+    Family::DiskLies,
     Family::Series(Series::AbsentVoter),
 ];
 
@@ -101,6 +109,8 @@ pub(super) fn families(plan: &Plan, random: &mut Random) -> Vec<Family> {
             Family::OneWay,
             Family::Bridges,
             Family::Pairs,
+            Family::Swizzles,
+            Family::SlowLinks,
             Family::LeaderIsolation,
             Family::Series(Series::LeaseTrap),
             Family::Series(Series::DeafLeader),
@@ -115,7 +125,9 @@ pub(super) fn families(plan: &Plan, random: &mut Random) -> Vec<Family> {
         Scenario::ClockJump => {
             vec![Family::ClockJumps, Family::ClockDrifts, Family::ClockFreezes, Family::Pauses]
         }
-        Scenario::DiskSlow => vec![Family::SlowDisks, Family::DiskStalls, Family::DiskErrors],
+        Scenario::DiskSlow => {
+            vec![Family::SlowDisks, Family::DiskStalls, Family::DiskErrors, Family::DiskLies]
+        }
         Scenario::WipeAndRejoin => vec![Family::Wipes],
         Scenario::Series(series) => vec![Family::Series(series)],
     };
@@ -124,7 +136,8 @@ pub(super) fn families(plan: &Plan, random: &mut Random) -> Vec<Family> {
 
 /// What would need a second node's copy needs a second node.
 fn is_survivable(plan: &Plan, family: Family) -> bool {
-    let needs_copies = matches!(family, Family::Wipes | Family::Rots | Family::DiskErrors);
+    let needs_copies =
+        matches!(family, Family::Wipes | Family::Rots | Family::DiskErrors | Family::DiskLies);
     let needs_peers = matches!(
         family,
         Family::Halves
@@ -132,12 +145,16 @@ fn is_survivable(plan: &Plan, family: Family) -> bool {
             | Family::Bridges
             | Family::Pairs
             | Family::LeaderIsolation
+            | Family::Swizzles
+            | Family::SlowLinks
             | Family::Series(_)
             | Family::Transfers
             | Family::Drains
     );
     let of_voters = |series: &Series| family == Family::Series(*series);
-    let needs_a_spare = family == Family::Moves || Series::OF_VOTERS.iter().any(of_voters);
+    // Three nodes are neighbours all.
+    let needs_a_spare =
+        matches!(family, Family::Moves | Family::Rings) || Series::OF_VOTERS.iter().any(of_voters);
     if needs_a_spare && plan.node_count < 4 {
         return false;
     }
@@ -217,6 +234,18 @@ fn draw(plan: &Plan, family: Family, random: &mut Random) -> Fault {
             let cut = Cut::Pair(node, (node + step) % plan.node_count);
             Fault::Partition { cut, lasts }
         }
+        Family::Rings => Fault::Partition { cut: Cut::Ring, lasts },
+        Family::Swizzles => {
+            let mut order: Vec<NodeIndex> = (0..plan.node_count).collect();
+            random.shuffle(&mut order);
+            order.truncate(random.between(1, plan.node_count as u64) as usize);
+            Fault::Swizzle { order, lasts }
+        }
+        Family::SlowLinks => {
+            let step = random.between(1, plan.node_count as u64 - 1) as usize;
+            let to = (node + step) % plan.node_count;
+            Fault::SlowLink { from: node, to, latency: millis(random, 5, 500), lasts }
+        }
         Family::LeaderIsolation => Fault::IsolateLeader { lasts },
         Family::BadNetwork => Fault::Network { weather: bad_network(random), lasts },
         Family::Resets => {
@@ -278,6 +307,14 @@ fn draw_local(
             // A failed flush loses what the node may have vouched for before: the victim's part.
             Fault::DiskErrors { node: plan.victim, read_ppm, write_ppm, flush_ppm, lasts }
         }
+        Family::DiskLies => {
+            // A node that serves reads little: what it needs is in memory, unless there is hardly any.
+            let ppm = *random.pick(&[100_000, 1_000_000]);
+            let (flips_ppm, astray_ppm) = *random.pick(&[(ppm, 0), (0, ppm), (ppm, ppm)]);
+            let lasts = millis(random, 500, 10_000);
+            // Nothing is lost by it, so it need not be the victim.
+            Fault::DiskLies { node, flips_ppm, astray_ppm, lasts }
+        }
         Family::Rots => {
             let (rot, sectors) = (*random.pick(Rot::ALL), random.between(1, 4) as u32);
             Fault::Rot { node: plan.victim, rot, sectors }
@@ -298,6 +335,7 @@ fn bad_network(random: &mut Random) -> LinkWeather {
         tail_us: 50_000,
         latency_us: u64::from(some(&[2_000, 20_000, 100_000])),
         bytes_per_second: u64::from(some(&[200_000, 2_000_000])),
+        window_bytes: u64::from(some(&[500, 5_000])),
     }
 }
 

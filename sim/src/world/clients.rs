@@ -111,7 +111,8 @@ impl Client {
             return;
         };
         let object = self.random.below(world.plan.objects.len() as u64) as usize;
-        let request = if world.ledger.borrow().unsettled(object) < UNSETTLED_COUNT_MAX {
+        let may_write = world.ledger.borrow().unsettled(object) < UNSETTLED_COUNT_MAX;
+        let request = if may_write && !world.only_reads.get() {
             self.workload.request(world.plan.objects[object])
         } else {
             Request { steps: vec![(0, Action::Get)], shape: Shape::Single }

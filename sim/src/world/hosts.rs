@@ -64,6 +64,10 @@ pub(super) fn link(weather: &LinkWeather) -> network::Link {
         duplicate_ppm: weather.duplicate_ppm,
         corrupt_ppm: weather.corrupt_ppm,
         bytes_per_second: weather.bytes_per_second,
+        window_bytes: match weather.window_bytes {
+            0 => plain.window_bytes,
+            bytes => bytes as usize,
+        },
         ..plain
     }
 }
@@ -94,6 +98,7 @@ async fn process(index: NodeIndex) {
         Ok(node) => node,
         Err(error) => return refuse(&world, index, &error),
     };
+    host.drive.serve();
     host.starts.set(host.starts.get() + 1);
     host.starts_on_this_disk.set(host.starts_on_this_disk.get() + 1);
     *host.node.borrow_mut() = Rc::downgrade(&node);

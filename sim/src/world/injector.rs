@@ -7,10 +7,11 @@ use evenkeel_runtime as runtime;
 use evenkeel_runtime::simulated::{self, Kill, NodeId, clocks, network};
 
 use super::hosts::{hold, link, plain_disk, plain_link, replace_disk};
-use super::{World, operator, series};
+use super::{World, felt, operator, series};
+use crate::coverage::Kind;
 use crate::disk::Weather;
-use crate::disk::platter::Tearing;
-use crate::fault::{Cut, Death, Fault, NodeIndex};
+use crate::disk::platter::{self, Tearing};
+use crate::fault::{Cut, Death, Fault, LinkWeather, NodeIndex};
 
 /// However many slow episodes meet, a disk takes at most so many times as long as it should.
 const SLOWNESS_MAX: u32 = 1_000;
@@ -30,44 +31,77 @@ pub(super) fn start(world: &Rc<World>) {
 
 async fn strike(world: &Rc<World>, fault: Fault) {
     world.note_fault(&fault.to_string());
+    world.reach(&fault.kinds(&world.plan.knobs.link));
     match fault {
         Fault::Kill { node, death, down, again } => {
-            kill(world, node, death, down);
+            let lived = kill(world, node, death, down);
+            if death == Death::Process {
+                world.feel(Kind::Kill, u64::from(lived));
+            }
             if let Some(after) = again {
                 crash_in_recovery(world, node, after).await;
             }
         }
-        Fault::KillLeader { death, down } => kill(world, world.leader(), death, down),
-        Fault::KillAll { tearing, down } => {
-            for node in 0..world.hosts.len() {
-                kill(world, node, Death::Power(tearing), down);
-            }
+        Fault::KillLeader { death, down } => {
+            let lived = kill(world, world.leader(), death, down);
+            world.feel(Kind::KillLeader, u64::from(lived));
         }
-        Fault::Pause { node, lasts } => pause(world, node, lasts).await,
-        Fault::PauseLeader { lasts } => pause(world, world.leader(), lasts).await,
-        Fault::Terminate { node, down } => terminate(world, node, down).await,
+        Fault::KillAll { tearing, down } => {
+            let death = Death::Power(tearing);
+            let nodes = 0..world.hosts.len();
+            let lived = nodes.filter(|&node| kill(world, node, death, down)).count();
+            world.feel(Kind::KillAll, u64::from(lived > 1));
+        }
+        Fault::Pause { node, lasts } => pause(world, node, lasts, Kind::Pause).await,
+        Fault::PauseLeader { lasts } => {
+            pause(world, world.leader(), lasts, Kind::PauseLeader).await;
+        }
+        Fault::Terminate { node, down } => terminate(world, node, down, Kind::Terminate).await,
+        Fault::TerminateLeader { down } => {
+            terminate(world, world.leader(), down, Kind::TerminateLeader).await;
+        }
         Fault::Wipe { node, down } => {
             kill(world, node, Death::Power(Tearing::LoseAll), down);
+            let size = world.hosts[node].drive.platter().size();
+            world.feel(Kind::Wipe, u64::from(size > 0));
             replace_disk(world, node);
         }
+        Fault::Series { series, step, lasts } => {
+            let came_off = series::play(world, series, step, lasts).await;
+            world.feel(series.kind(), u64::from(came_off));
+        }
+        other => strike_links(world, other).await,
+    }
+}
+
+/// The network.
+async fn strike_links(world: &Rc<World>, fault: Fault) {
+    match fault {
         Fault::Partition { cut, lasts } => {
-            let blocked = blocked(world, &cut);
-            block_for(world, blocked, lasts).await;
+            let held_up = block_for(world, blocked(world, &cut), lasts).await;
+            world.feel(cut.kind(), held_up);
         }
         Fault::IsolateLeader { lasts } => {
             let blocked = blocked(world, &Cut::Halves(vec![world.leader()]));
-            block_for(world, blocked, lasts).await;
+            let held_up = block_for(world, blocked, lasts).await;
+            world.feel(Kind::IsolateLeader, held_up);
         }
-        Fault::Network { weather, lasts } => {
-            network::set_default_link(link(&weather));
+        Fault::Swizzle { order, lasts } => swizzle(world, order, lasts).await,
+        Fault::SlowLink { from, to, latency, lasts } => {
+            let (from, to) = (world.id(from), world.id(to));
+            let plain = network::link(from, to);
+            let latency_us = plain.latency_us + latency.as_micros() as u64;
+            let before = network::sent(from, to);
+            network::set_link(from, to, Some(network::Link { latency_us, ..plain }));
             wait(world, lasts).await;
-            network::set_default_link(plain_link(world));
+            network::set_link(from, to, None);
+            world.feel(Kind::SlowLink, network::sent(from, to) - before);
         }
+        Fault::Network { weather, lasts } => bad_network(world, &weather, lasts).await,
         Fault::Reset { left, right } => {
-            network::reset(world.id(left), world.id(right));
+            let count = network::reset(world.id(left), world.id(right));
+            world.feel(Kind::Reset, count as u64);
         }
-        Fault::TerminateLeader { down } => terminate(world, world.leader(), down).await,
-        Fault::Series { series, step, lasts } => series::play(world, series, step, lasts).await,
         other => strike_locally(world, other).await,
     }
 }
@@ -75,16 +109,48 @@ async fn strike(world: &Rc<World>, fault: Fault) {
 /// Clocks and disks, and what an operator does.
 async fn strike_locally(world: &Rc<World>, fault: Fault) {
     match fault {
-        Fault::ClockJump { node, by_ms } => clocks::jump_ms(world.id(node), by_ms),
-        Fault::ClockDrift { node, ppm } => clocks::set_drift_ppm(world.id(node), ppm),
+        Fault::ClockJump { node, by_ms } => {
+            clocks::jump_ms(world.id(node), by_ms);
+            let kind = if by_ms < 0 { Kind::ClockBack } else { Kind::ClockForward };
+            felt::wall_clock(world, node, kind).await;
+        }
+        Fault::ClockDrift { node, ppm } => {
+            clocks::set_drift_ppm(world.id(node), ppm);
+            felt::speed(world, node, ppm).await;
+        }
         Fault::ClockFreeze { node, lasts } => {
             clocks::freeze(world.id(node));
+            let before = clocks::reads(world.id(node)).wall;
             wait(world, lasts).await;
+            world.feel(Kind::ClockFreeze, clocks::reads(world.id(node)).wall - before);
             clocks::thaw(world.id(node));
         }
+        Fault::TransferLeader { to } => operator::transfer(world, to).await,
+        Fault::MoveShard { voters } => operator::move_first_shard(world, &voters).await,
+        Fault::Drain { node, lasts } => {
+            operator::drain(world, node).await;
+            wait(world, lasts).await;
+            operator::balance(world).await;
+        }
+        other => strike_disk(world, other).await,
+    }
+}
+
+async fn strike_disk(world: &Rc<World>, fault: Fault) {
+    match fault {
         Fault::DiskSlow { node, times, lasts } => {
+            let ended = || world.hosts[node].drive.operation_count();
+            let before = ended();
             with_disk(world, node, lasts, |weather| {
                 weather.slowness = (weather.slowness * times).min(SLOWNESS_MAX);
+            })
+            .await;
+            world.feel(Kind::DiskSlow, ended() - before);
+        }
+        Fault::DiskLies { node, flips_ppm, astray_ppm, lasts } => {
+            with_disk(world, node, lasts, |weather| {
+                weather.read_flips_ppm = flips_ppm;
+                weather.reads_astray_ppm = astray_ppm;
             })
             .await;
         }
@@ -102,13 +168,6 @@ async fn strike_locally(world: &Rc<World>, fault: Fault) {
         Fault::DiskFull { node, lasts } => {
             with_disk(world, node, lasts, |weather| weather.size_max = 0).await;
         }
-        Fault::TransferLeader { to } => operator::transfer(world, to).await,
-        Fault::MoveShard { voters } => operator::move_first_shard(world, &voters).await,
-        Fault::Drain { node, lasts } => {
-            operator::drain(world, node).await;
-            wait(world, lasts).await;
-            operator::balance(world).await;
-        }
         Fault::Rot { node, rot, sectors } => {
             let host = &world.hosts[node];
             for _ in 0..sectors {
@@ -123,16 +182,33 @@ async fn strike_locally(world: &Rc<World>, fault: Fault) {
 }
 
 /// The order matters: the drive decides what is left before the node's destructors run.
-pub(super) fn kill(world: &World, node: NodeIndex, death: Death, down: Duration) {
+/// Tells whether there was a life to end.
+pub(super) fn kill(world: &World, node: NodeIndex, death: Death, down: Duration) -> bool {
+    let lived = simulated::is_running(world.id(node));
+    world.reach(&[Kind::HalfOpen]);
     let how = match death {
         Death::Process => Kill::Process,
         Death::Power(tearing) => {
-            world.hosts[node].drive.power_cut(tearing);
+            let cut = world.hosts[node].drive.power_cut(tearing);
+            note_cut(world, tearing, cut);
             Kill::Power
         }
     };
     simulated::kill(world.id(node), how);
     hold(world, node, down);
+    lived
+}
+
+/// What a power cut was to leave, and what it left.
+fn note_cut(world: &World, tearing: Tearing, cut: platter::Cut) {
+    let (kind, writes) = match tearing {
+        Tearing::LoseAll => (Kind::PowerLoseAll, cut.lost),
+        Tearing::KeepAll => (Kind::PowerKeepAll, cut.kept),
+        Tearing::Prefix => (Kind::PowerPrefix, cut.torn),
+        Tearing::Shuffled => (Kind::PowerShuffled, cut.torn + cut.reordered),
+    };
+    world.reach(&[kind]);
+    world.feel(kind, u64::from(writes));
 }
 
 /// Waits for the next life to begin, and ends it a little later.
@@ -141,26 +217,31 @@ async fn crash_in_recovery(world: &Rc<World>, node: NodeIndex, after: Duration) 
     while !simulated::is_running(id) {
         simulated::sleep_true(Duration::from_millis(1)).await;
     }
+    let starts = world.hosts[node].starts.get();
     simulated::sleep_true(after).await;
     if !world.is_healed.get() {
         world.note_fault(&format!("power cut of {} during recovery", super::host_name(node)));
-        kill(world, node, Death::Power(Tearing::Shuffled), Duration::from_millis(20));
+        let lived = kill(world, node, Death::Power(Tearing::Shuffled), Duration::from_millis(20));
+        let was_recovering = lived && world.hosts[node].starts.get() == starts;
+        world.feel(Kind::CrashInRecovery, u64::from(was_recovering));
     }
 }
 
-async fn pause(world: &Rc<World>, node: NodeIndex, lasts: Duration) {
+async fn pause(world: &Rc<World>, node: NodeIndex, lasts: Duration, kind: Kind) {
+    world.feel(kind, u64::from(simulated::is_running(world.id(node))));
     simulated::pause(world.id(node));
     wait(world, lasts).await;
     simulated::resume(world.id(node));
 }
 
 /// Waits for the process to end in good order; should it hang, it is killed.
-async fn terminate(world: &Rc<World>, node: NodeIndex, down: Duration) {
+async fn terminate(world: &Rc<World>, node: NodeIndex, down: Duration, kind: Kind) {
     const PATIENCE: Duration = Duration::from_secs(15);
     let id = world.id(node);
     if !simulated::is_running(id) {
         return;
     }
+    world.feel(kind, 1);
     let life = simulated::incarnation(id);
     hold(world, node, down);
     simulated::terminate(id);
@@ -171,13 +252,53 @@ async fn terminate(world: &Rc<World>, node: NodeIndex, down: Duration) {
     }
 }
 
-pub(super) async fn block_for(world: &Rc<World>, blocked: Vec<(NodeId, NodeId)>, lasts: Duration) {
+/// Tells how often something was held up.
+pub(super) async fn block_for(
+    world: &Rc<World>,
+    blocked: Vec<(NodeId, NodeId)>,
+    lasts: Duration,
+) -> u64 {
+    let before = felt::held_up(&blocked);
     for &(from, to) in &blocked {
         network::block(from, to);
     }
     wait(world, lasts).await;
     for &(from, to) in &blocked {
         network::unblock(from, to);
+    }
+    felt::held_up(&blocked) - before
+}
+
+/// Nodes go one by one, in this order, and come back one by one, in the order of their numbers.
+async fn swizzle(world: &Rc<World>, mut order: Vec<NodeIndex>, lasts: Duration) {
+    let links = |node: NodeIndex| blocked(world, &Cut::Halves(vec![node]));
+    let all: Vec<(NodeId, NodeId)> = order.iter().flat_map(|&node| links(node)).collect();
+    let before = felt::held_up(&all);
+    let step = lasts / (2 * order.len().max(1) as u32);
+    for &node in &order {
+        links(node).iter().for_each(|&(from, to)| network::block(from, to));
+        wait(world, step).await;
+    }
+    order.sort_unstable();
+    for node in order {
+        wait(world, step).await;
+        links(node).iter().for_each(|&(from, to)| network::unblock(from, to));
+    }
+    world.feel(Kind::Swizzle, felt::held_up(&all) - before);
+}
+
+/// Every link gets worse. What it does to each write is counted where it is done.
+async fn bad_network(world: &Rc<World>, weather: &LinkWeather, lasts: Duration) {
+    let before = network::tally();
+    network::set_default_link(link(weather));
+    wait(world, lasts).await;
+    network::set_default_link(plain_link(world));
+    let after = network::tally();
+    if weather.latency_us > world.plan.knobs.link.latency_us {
+        world.feel(Kind::Latency, after.sent - before.sent);
+    }
+    if weather.window_bytes > 0 {
+        world.feel(Kind::ShortWrite, after.short_writes - before.short_writes);
     }
 }
 
@@ -200,6 +321,7 @@ pub(super) fn blocked(world: &World, cut: &Cut) -> Vec<(NodeId, NodeId)> {
         Cut::Deaf(node) => to == *node,
         Cut::Bridge(node) => from != *node && to != *node,
         Cut::Pair(left, right) => [(*left, *right), (*right, *left)].contains(&(from, to)),
+        Cut::Ring => ![1, count - 1].contains(&((to + count - from) % count)),
     };
     pairs.filter(is_cut).map(|(from, to)| (world.id(from), world.id(to))).collect()
 }

@@ -11,6 +11,7 @@ use evenkeel_wire::reply::Reply;
 
 use super::session::Session;
 use super::{World, host_name};
+use crate::coverage::Kind;
 use crate::fault::NodeIndex;
 
 /// The operator looks elsewhere after this.
@@ -19,32 +20,32 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub(super) async fn transfer(world: &Rc<World>, to: Option<NodeIndex>) {
     let mut words = vec!["TRANSFER".to_owned(), "0".to_owned()];
     words.extend(to.map(host_name));
-    ask(world, words).await;
+    ask(world, words, Some(Kind::TransferLeader)).await;
 }
 
 pub(super) async fn move_first_shard(world: &Rc<World>, voters: &[NodeIndex]) {
     let mut words = vec!["MOVE".to_owned(), "0".to_owned()];
     words.extend(voters.iter().copied().map(host_name));
-    ask(world, words).await;
+    ask(world, words, Some(Kind::MoveVoters)).await;
 }
 
 pub(super) async fn drain(world: &Rc<World>, node: NodeIndex) {
-    ask(world, vec!["DRAIN".to_owned(), host_name(node)]).await;
+    ask(world, vec!["DRAIN".to_owned(), host_name(node)], Some(Kind::Drain)).await;
 }
 
 pub(super) async fn balance(world: &Rc<World>) {
-    ask(world, vec!["BALANCE".to_owned()]).await;
+    ask(world, vec!["BALANCE".to_owned()], None).await;
 }
 
 /// From a machine of its own, so that it is nobody's fault if the answer does not come.
-async fn ask(world: &Rc<World>, words: Vec<String>) {
+async fn ask(world: &Rc<World>, words: Vec<String>, kind: Option<Kind>) {
     let number = world.operations.get();
     world.operations.set(number + 1);
     let address = IpAddr::from([10, 0, 3 + (number / 250) as u8, (number % 250) as u8 + 1]);
     let node = number as usize % world.hosts.len();
     let operator = simulated::create_node(&format!("operator-{number}"), address, {
         let words = words.clone();
-        move || converse(node, words.clone())
+        move || converse(node, words.clone(), kind)
     });
     world.operators.borrow_mut().push(operator);
     let end_ns = simulated::now_ns() + 2 * PATIENCE.as_nanos() as u64;
@@ -61,7 +62,7 @@ pub(super) async fn are_done(world: &Rc<World>) {
     }
 }
 
-async fn converse(node: NodeIndex, words: Vec<String>) {
+async fn converse(node: NodeIndex, words: Vec<String>, kind: Option<Kind>) {
     let world = super::world();
     let mut command = vec![b"EVENKEEL".to_vec()];
     command.extend(words.iter().map(|word| word.clone().into_bytes()));
@@ -82,7 +83,10 @@ async fn converse(node: NodeIndex, words: Vec<String>) {
                 let claim = format!("{} says to EVENKEEL {said}: {refusal}", host_name(node));
                 return world.fail("operator", claim, Vec::new());
             }
-            Ok(_) => return world.note(&format!("{} does {said}", host_name(node))),
+            Ok(_) => {
+                kind.into_iter().for_each(|kind| world.feel(kind, 1));
+                return world.note(&format!("{} does {said}", host_name(node)));
+            }
             Err(_) => return world.note(&format!("nobody knows what came of {said}")),
         }
     }

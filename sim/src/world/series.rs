@@ -2,6 +2,8 @@
 //!
 //! **Invariant.** A script leaves the links as it found them, whatever happens meanwhile.
 
+use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,7 +12,8 @@ use evenkeel_runtime::simulated::{self, NodeId, network};
 
 use super::hosts::{hold, plain_disk};
 use super::injector::{block_for, blocked, kill, wait};
-use super::{World, operator};
+use super::{World, felt, operator};
+use crate::coverage::Kind;
 use crate::disk::Weather;
 use crate::disk::platter::Tearing;
 use crate::fault::{Cut, Death, NodeIndex, Series};
@@ -20,14 +23,19 @@ const AT_ONCE: Duration = Duration::from_millis(1);
 /// So many times as long takes a disk that keeps a learner behind.
 const SLOW_DISK: u32 = 1_000;
 
-/// Plays one script; `step` and `lasts` are as `Series` says.
-pub(super) async fn play(world: &Rc<World>, series: Series, step: Duration, lasts: Duration) {
+/// Plays one script; tells whether it came to its point, as `coverage` says it of each; `step` and `lasts` are as `Series` says.
+pub(super) async fn play(
+    world: &Rc<World>,
+    series: Series,
+    step: Duration,
+    lasts: Duration,
+) -> bool {
     let cast = Cast::now(world);
     match series {
         Series::LeaseTrap => lease_trap(world, &cast, step, lasts).await,
         Series::LeaderChurn => leader_churn(world, step, lasts).await,
         Series::DeafLeader => {
-            block_for(world, blocked(world, &Cut::Deaf(cast.leader)), lasts).await;
+            block_for(world, blocked(world, &Cut::Deaf(cast.leader)), lasts).await > 0
         }
         Series::PowerStorm => power_storm(world, cast.leader, step, lasts).await,
         Series::LateAnswers => late_answers(world, &cast, step, lasts).await,
@@ -62,7 +70,11 @@ impl Cast {
 }
 
 /// Directed links that are cut until this is dropped.
-struct Blocked(Vec<(NodeId, NodeId)>);
+struct Blocked {
+    links: Vec<(NodeId, NodeId)>,
+    /// How often they had held something up before.
+    before: u64,
+}
 
 impl Blocked {
     fn from_to(world: &World, from: &[NodeIndex], to: &[NodeIndex]) -> Blocked {
@@ -72,7 +84,12 @@ impl Blocked {
             .map(|(from, to)| (world.id(from), world.id(to)))
             .collect();
         links.iter().for_each(|&(from, to)| network::block(from, to));
-        Blocked(links)
+        let before = felt::held_up(&links);
+        Blocked { links, before }
+    }
+
+    fn was_felt(&self) -> bool {
+        self.before < felt::held_up(&self.links)
     }
 
     fn between(world: &World, left: &[NodeIndex], right: &[NodeIndex]) -> [Blocked; 2] {
@@ -82,7 +99,23 @@ impl Blocked {
 
 impl Drop for Blocked {
     fn drop(&mut self) {
-        self.0.iter().for_each(|&(from, to)| network::unblock(from, to));
+        self.links.iter().for_each(|&(from, to)| network::unblock(from, to));
+    }
+}
+
+/// Clients only read, until this is dropped.
+struct OnlyReads(Rc<World>);
+
+impl OnlyReads {
+    fn now(world: &Rc<World>) -> OnlyReads {
+        world.only_reads.set(true);
+        OnlyReads(Rc::clone(world))
+    }
+}
+
+impl Drop for OnlyReads {
+    fn drop(&mut self) {
+        self.0.only_reads.set(false);
     }
 }
 
@@ -107,13 +140,19 @@ impl Drop for Late {
     }
 }
 
-async fn lease_trap(world: &Rc<World>, cast: &Cast, restart_every: Duration, lasts: Duration) {
+async fn lease_trap(
+    world: &Rc<World>,
+    cast: &Cast,
+    restart_every: Duration,
+    lasts: Duration,
+) -> bool {
     let _cut = Blocked::between(world, &[cast.leader], &cast.others);
+    let count = Cell::new(0);
     let restarts = async {
         loop {
             wait(world, restart_every).await;
             for &kept in &cast.kept {
-                kill(world, kept, Death::Process, AT_ONCE);
+                count.set(count.get() + u32::from(kill(world, kept, Death::Process, AT_ONCE)));
                 while !simulated::is_running(world.id(kept)) {
                     simulated::sleep_true(AT_ONCE).await;
                 }
@@ -121,30 +160,39 @@ async fn lease_trap(world: &Rc<World>, cast: &Cast, restart_every: Duration, las
         }
     };
     runtime::either(wait(world, lasts), restarts).await;
+    count.get() > 0
 }
 
-async fn leader_churn(world: &Rc<World>, each: Duration, lasts: Duration) {
+async fn leader_churn(world: &Rc<World>, each: Duration, lasts: Duration) -> bool {
     let end_ns = simulated::now_ns() + lasts.as_nanos() as u64;
+    let mut leaders = BTreeSet::new();
     while simulated::now_ns() < end_ns && !world.is_healed.get() {
-        let cut = blocked(world, &Cut::Halves(vec![world.leader()]));
-        block_for(world, cut, each).await;
+        let leader = world.leader();
+        let cut = blocked(world, &Cut::Halves(vec![leader]));
+        if block_for(world, cut, each).await > 0 {
+            leaders.insert(leader);
+        }
         wait(world, each / 4).await;
     }
+    leaders.len() > 1
 }
 
-async fn power_storm(world: &Rc<World>, node: NodeIndex, every: Duration, lasts: Duration) {
+async fn power_storm(world: &Rc<World>, node: NodeIndex, every: Duration, lasts: Duration) -> bool {
     let end_ns = simulated::now_ns() + lasts.as_nanos() as u64;
+    let mut count = 0;
     while simulated::now_ns() < end_ns && !world.is_healed.get() {
         if simulated::is_running(world.id(node)) {
             kill(world, node, Death::Power(Tearing::Shuffled), AT_ONCE);
+            count += 1;
         }
         wait(world, every).await;
     }
+    count > 1
 }
 
 /// The answers to the heartbeats of `step` arrive when the others may have elected somebody else.
-async fn late_answers(world: &Rc<World>, cast: &Cast, step: Duration, lasts: Duration) {
-    let _mute = Blocked::from_to(world, &cast.others, &[cast.leader]);
+async fn late_answers(world: &Rc<World>, cast: &Cast, step: Duration, lasts: Duration) -> bool {
+    let mute = Blocked::from_to(world, &cast.others, &[cast.leader]);
     let answers = Late::from_to(world, &cast.kept, cast.leader, lasts);
     wait(world, step).await;
     drop(answers);
@@ -152,34 +200,45 @@ async fn late_answers(world: &Rc<World>, cast: &Cast, step: Duration, lasts: Dur
     let _cut = Blocked::from_to(world, &[cast.leader], &followers);
     // As long as a lease that counts from the receipt of such an answer.
     wait(world, lasts + 3 * step).await;
+    mute.was_felt()
 }
 
-async fn grace(world: &Rc<World>, cast: &Cast, step: Duration, lasts: Duration) {
+/// Nobody writes meanwhile: whoever lacks a part would not be elected by those who have it.
+async fn grace(world: &Rc<World>, cast: &Cast, step: Duration, lasts: Duration) -> bool {
+    let _reads = OnlyReads::now(world);
+    wait(world, step / 8).await;
     let _cut = Blocked::between(world, &[cast.leader], &cast.others);
     wait(world, step).await;
     let _silence = Blocked::from_to(world, &[cast.leader], &cast.kept);
-    if !world.is_healed.get() {
-        cast.kept.iter().for_each(|&kept| kill(world, kept, Death::Process, AT_ONCE));
-    }
+    let lived = kill_all(world, &cast.kept, AT_ONCE);
     wait(world, lasts).await;
+    lived
 }
 
-async fn deaf_hand_over(world: &Rc<World>, cast: &Cast, step: Duration, lasts: Duration) {
+/// Unless the weather is over; whether anybody was alive.
+fn kill_all(world: &World, nodes: &[NodeIndex], down: Duration) -> bool {
+    let lived = |&&node: &&NodeIndex| kill(world, node, Death::Process, down);
+    !world.is_healed.get() && nodes.iter().filter(lived).count() > 0
+}
+
+async fn deaf_hand_over(world: &Rc<World>, cast: &Cast, step: Duration, lasts: Duration) -> bool {
     let followers = [&cast.kept[..], &cast.others[..]].concat();
     let _deaf = Blocked::from_to(world, &followers, &[cast.leader]);
     wait(world, step).await;
     let leader = world.id(cast.leader);
-    if simulated::is_running(leader) && !world.is_healed.get() {
+    let asks = simulated::is_running(leader) && !world.is_healed.get();
+    if asks {
         hold(world, cast.leader, lasts);
         simulated::terminate(leader);
     }
     wait(world, lasts).await;
+    asks
 }
 
 /// The other follower is down until the leader has given up and asks for votes; then, as whoever
 /// restarts, it grants none for a lease's time, and the leader is elected just as the vouches that it
 /// was given in its last ballot arrive.
-async fn stale_vouch(world: &Rc<World>, cast: &Cast, step: Duration, lasts: Duration) {
+async fn stale_vouch(world: &Rc<World>, cast: &Cast, step: Duration, lasts: Duration) -> bool {
     let leader = [cast.leader];
     let _apart = Blocked::between(world, &cast.kept, &cast.others);
     let others_cut = Blocked::between(world, &leader, &cast.others);
@@ -189,32 +248,31 @@ async fn stale_vouch(world: &Rc<World>, cast: &Cast, step: Duration, lasts: Dura
     drop(vouches);
     // A lease is four heartbeats; within one more it is asked again; what it is asked takes one each time.
     let beat = Duration::from_micros(world.plan.knobs.heartbeat_us);
-    if !world.is_healed.get() {
-        let down = lasts.saturating_sub(step + 19 * beat / 4);
-        cast.others.iter().for_each(|&other| kill(world, other, Death::Process, down));
-    }
+    let down = lasts.saturating_sub(step + 19 * beat / 4);
+    let lived = kill_all(world, &cast.others, down);
     drop(others_cut);
     let late = |&other: &NodeIndex| Late::from_to(world, &leader, other, beat);
     let _slow: Vec<Late> = cast.others.iter().map(late).collect();
     wait(world, lasts + 7 * beat).await;
+    lived
 }
 
-async fn laggard(world: &Rc<World>, cast: &Cast, step: Duration, lasts: Duration) {
+async fn laggard(world: &Rc<World>, cast: &Cast, step: Duration, lasts: Duration) -> bool {
     let everybody: Vec<NodeIndex> = (0..world.hosts.len()).collect();
     let away = Blocked::between(world, &cast.others, &everybody);
     wait(world, step).await;
-    if !world.is_healed.get() {
-        kill(world, cast.leader, Death::Process, lasts);
-    }
+    let lacks = away.iter().any(Blocked::was_felt);
+    let lived = kill_all(world, &[cast.leader], lasts);
     // Whoever has everything asks for votes, and asks in vain.
     wait(world, lasts / 3).await;
     drop(away);
     wait(world, lasts / 2).await;
+    lacks && lived
 }
 
-async fn snapshot_cut(world: &Rc<World>, cast: &Cast, step: Duration, lasts: Duration) {
+async fn snapshot_cut(world: &Rc<World>, cast: &Cast, step: Duration, lasts: Duration) -> bool {
     let everybody: Vec<NodeIndex> = (0..world.hosts.len()).collect();
-    let Some(&laggard) = cast.others.first() else { return };
+    let Some(&laggard) = cast.others.first() else { return false };
     let away = Blocked::between(world, &[laggard], &everybody);
     wait(world, step).await;
     drop(away);
@@ -225,9 +283,8 @@ async fn snapshot_cut(world: &Rc<World>, cast: &Cast, step: Duration, lasts: Dur
         }
     };
     let in_time = runtime::either(installed, wait(world, lasts)).await;
-    if matches!(in_time, runtime::Either::Left(())) && !world.is_healed.get() {
-        kill(world, laggard, Death::Power(Tearing::LoseAll), AT_ONCE);
-    }
+    let cuts = matches!(in_time, runtime::Either::Left(())) && !world.is_healed.get();
+    cuts && kill(world, laggard, Death::Power(Tearing::LoseAll), AT_ONCE)
 }
 
 /// Who votes on the first shard, its leader, and who does not vote.
@@ -249,47 +306,54 @@ impl Electorate {
     }
 }
 
+async fn ask_to_move(world: &Rc<World>, voters: &[NodeIndex]) {
+    world.reach(&[Kind::MoveVoters]);
+    operator::move_first_shard(world, voters).await;
+}
+
 /// The leader, or one of the others, makes room for whoever has no vote; as soon as the change may be
 /// on its way, those who are about to go and those who come are alone with the leader, or the leader
 /// with them.
-async fn voters_on_the_move(world: &Rc<World>, step: Duration, lasts: Duration) {
+async fn voters_on_the_move(world: &Rc<World>, step: Duration, lasts: Duration) -> bool {
     let Electorate { leader, followers, spare } = Electorate::now(world);
-    let (Some(&new), [first, second, ..]) = (spare.first(), &followers[..]) else { return };
+    let (Some(&new), [first, second, ..]) = (spare.first(), &followers[..]) else { return false };
     // Every other time it is the leader itself that has to go.
-    let leader_goes = world.turn() % 2 == 0;
+    let leader_goes = world.turn().is_multiple_of(2);
     let (gone, stays) = if leader_goes { (leader, *first) } else { (*first, leader) };
     let voters = [stays, *second, new];
     drop(runtime::spawn({
         let world = Rc::clone(world);
-        async move { operator::move_first_shard(&world, &voters).await }
+        async move { ask_to_move(&world, &voters).await }
     }));
     wait(world, step).await;
     let others = [*first, *second].into_iter().filter(|other| *other != gone);
-    let _cut = Blocked::between(world, &[leader, gone, new], &others.collect::<Vec<_>>());
+    let cut = Blocked::between(world, &[leader, gone, new], &others.collect::<Vec<_>>());
     wait(world, lasts).await;
+    cut.iter().any(Blocked::was_felt)
 }
 
-async fn learner_trap(world: &Rc<World>, step: Duration, lasts: Duration) {
+async fn learner_trap(world: &Rc<World>, step: Duration, lasts: Duration) -> bool {
     let Electorate { leader, followers, spare } = Electorate::now(world);
-    let (Some(&new), [first, second, ..]) = (spare.first(), &followers[..]) else { return };
+    let (Some(&new), [first, second, ..]) = (spare.first(), &followers[..]) else { return false };
     let drive = &world.hosts[new].drive;
     drive.set_weather(Weather { slowness: SLOW_DISK, ..drive.weather() });
     let voters = [leader, *first, new];
     drop(runtime::spawn({
         let world = Rc::clone(world);
-        async move { operator::move_first_shard(&world, &voters).await }
+        async move { ask_to_move(&world, &voters).await }
     }));
     wait(world, step).await;
-    {
-        let _cut = Blocked::between(world, &[leader, new], &[*first, *second]);
-        wait(world, lasts).await;
-    }
+    let cut = Blocked::between(world, &[leader, new], &[*first, *second]);
+    wait(world, lasts).await;
+    let is_felt = cut.iter().any(Blocked::was_felt);
+    drop(cut);
     drive.set_weather(plain_disk(world));
     wait(world, lasts).await;
+    is_felt
 }
 
 /// The first values of the second leader stand where the first one has its own, which nobody chose.
-async fn ghosts(world: &Rc<World>, cast: &Cast, step: Duration, lasts: Duration) {
+async fn ghosts(world: &Rc<World>, cast: &Cast, step: Duration, lasts: Duration) -> bool {
     let followers = [&cast.kept[..], &cast.others[..]].concat();
     let alone = Blocked::between(world, &[cast.leader], &followers);
     let elected = async {
@@ -300,23 +364,27 @@ async fn ghosts(world: &Rc<World>, cast: &Cast, step: Duration, lasts: Duration)
     runtime::either(elected, wait(world, lasts)).await;
     // A few round trips: by then some of its values are chosen, and only it knows of the last ones.
     wait(world, step / 16).await;
-    let cut = blocked(world, &Cut::Halves(vec![world.leader()]));
+    let second = world.leader();
+    let cut = blocked(world, &Cut::Halves(vec![second]));
     drop(alone);
-    block_for(world, cut, lasts).await;
+    block_for(world, cut, lasts).await > 0 && second != cast.leader
 }
 
 /// With the leader, the one whose vote is taken is a quorum of the old voters, and the newcomer one of
 /// the new: nobody needs whoever is away.
-async fn absent_voter(world: &Rc<World>, step: Duration, lasts: Duration) {
+async fn absent_voter(world: &Rc<World>, step: Duration, lasts: Duration) -> bool {
     let Electorate { leader, followers, spare } = Electorate::now(world);
-    let (Some(&new), [absent, _, ..]) = (spare.first(), &followers[..]) else { return };
+    let (Some(&new), [absent, _, ..]) = (spare.first(), &followers[..]) else { return false };
     let everybody: Vec<NodeIndex> = (0..world.hosts.len()).collect();
     let away = Blocked::between(world, &[*absent], &everybody);
     let move_and_grow = async {
-        operator::move_first_shard(world, &[leader, *absent, new]).await;
+        ask_to_move(world, &[leader, *absent, new]).await;
         wait(world, step).await;
     };
+    let installs = || world.invariants.borrow().installs(*absent);
+    let before = installs();
     runtime::either(world.is_healed.wait(), move_and_grow).await;
     drop(away);
     wait(world, lasts).await;
+    installs() > before
 }

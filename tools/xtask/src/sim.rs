@@ -2,15 +2,18 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use self::campaign::Campaign;
+use self::coverage::Coverage;
 use self::simulator::{Error, Run, Simulator};
 
 mod audit;
 mod bench;
 mod bugs;
 mod campaign;
+mod coverage;
 mod rotation;
 mod simulator;
 mod soak;
@@ -25,18 +28,21 @@ cargo sim soak                 all weather for a night; every failure becomes a 
 cargo sim check FILE..         histories of clients: is there an order that explains them?
 cargo sim audit                each seed twice, in two processes: the events must be the same
 cargo sim bugs [NAME]          every bug planted on purpose: found or not, after how many seeds
+cargo sim coverage             256 seeds: which kinds of trouble were asked for, and which were felt
 cargo sim bench [checker|costs]  simulated time for real time; the checker against the clock; or what
                                an operation costs, in round trips and flushes
 cargo sim scenarios            the weather there is
 options
-  --seeds N        so many seeds                 (audit: 200; bench: 20; bugs: at most 200 a bug)
-  --from SEED      the first one                 (drawn from the clock; bugs, audit and bench: 1)
+  --seeds N        so many seeds; from 256 on every kind of trouble must have been felt
+                   (audit: 200; bench: 20; bugs: at most 200 a bug; coverage: 256)
+  --from SEED      the first one                 (drawn from the clock; audit, bench, bugs, coverage: 1)
   --minutes M      the time is up after this     (10)
   --scenario NAME  that weather only             (swarm)
   --planted BUG    with this bug planted
   --shrink         each bug's failure is made small    (bugs)
   --hours H        that long                     (soak: 8)
-  --out FILE       what is written goes here     (below target/sim; shrunk ones: sim/testdata/shrunk)
+  --out FILE       what is written goes here     (below target/sim; shrunk ones: sim/testdata/shrunk;
+                   bugs and coverage: their table, nowhere else)
   --jobs N         at a time                     (one for each core)
   --keep-going     past the first failure
 exit status: 0 all is well, 1 a seed failed (or a bug was not found), 2 the command makes no sense";
@@ -97,6 +103,7 @@ fn act(simulator: &Simulator, options: &Options) -> Result<bool, Error> {
             simulator.pass(&["costs".to_owned()])
         }
         Some("bench") => bench::bench(simulator, options),
+        Some("coverage") => campaign(simulator, &covering(options)),
         Some("soak") => soak::soak(simulator, options),
         Some(word @ ("check" | "replay" | "shrink" | "timeline")) => {
             about(simulator, options, word)
@@ -156,6 +163,17 @@ fn file_name(name: &str) -> String {
     name.replace('/', "_")
 }
 
+/// Enough seeds to see every kind of trouble, always the same, and on past failures.
+fn covering(options: &Options) -> Options {
+    Options {
+        seeds: options.seeds.or(Some(coverage::SEEDS_ENOUGH)),
+        from: options.from.or(Some(1)),
+        time_max: Duration::from_secs(86_400),
+        keep_going: true,
+        ..options.clone()
+    }
+}
+
 fn campaign(simulator: &Simulator, options: &Options) -> Result<bool, Error> {
     let first = options.from.unwrap_or_else(seed_from_clock);
     println!("seeds from {first} on");
@@ -163,13 +181,27 @@ fn campaign(simulator: &Simulator, options: &Options) -> Result<bool, Error> {
     campaign.seeds_max = options.seeds.unwrap_or(u64::MAX);
     campaign.time_max = options.time_max;
     campaign.stops_at_failure = !options.keep_going;
-    let result = campaign.run(simulator, |outcome| println!("{}", outcome.line))?;
+    let coverage = Mutex::new(Coverage::new(simulator)?);
+    let result = campaign.run(simulator, |outcome| {
+        println!("{}", outcome.line);
+        coverage.lock().expect("no worker panics").add(outcome);
+    })?;
+    let coverage = coverage.into_inner().expect("no worker panics");
     for outcome in &result.failed {
         println!("\n{}", outcome.text);
         println!("  capsule {}", simulator.capsule(&options.run(outcome.seed)).display());
     }
+    // One kind of weather need not have every kind of trouble.
+    let covers = options.scenario.is_none() && coverage.is_due();
+    if covers || options.subject.as_deref() == Some("coverage") {
+        println!("\n{coverage}");
+        if let Some(out) = &options.out {
+            std::fs::write(out, format!("{coverage}\n"))
+                .map_err(|error| Error::new(format!("{out} cannot be written: {error}")))?;
+        }
+    }
     println!("{} seeds, {} failed", result.count, result.failed.len());
-    Ok(result.failed.is_empty())
+    Ok(result.failed.is_empty() && (!covers || coverage.is_good()))
 }
 
 #[expect(clippy::disallowed_methods, reason = "a fresh seed is wanted, and it is printed")]
@@ -228,6 +260,7 @@ fn parse(arguments: Vec<String>) -> Result<Options, String> {
         "bench",
         "bugs",
         "check",
+        "coverage",
         "help",
         "replay",
         "scenarios",

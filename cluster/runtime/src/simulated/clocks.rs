@@ -35,6 +35,21 @@ pub fn reading(node: NodeId) -> Reading {
     }
 }
 
+/// How often a node's processes have looked at their clocks, over all its lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reads {
+    /// The monotonic clock.
+    pub monotonic: u64,
+    /// The wall clock.
+    pub wall: u64,
+}
+
+/// How often `node` has looked at its clocks so far.
+pub fn reads(node: NodeId) -> Reads {
+    let node = world().node(node);
+    Reads { monotonic: node.clock_reads.get(), wall: node.wall_reads.get() }
+}
+
 /// What a perfect wall clock shows now, in Unix milliseconds.
 pub fn true_wall_ms() -> u64 {
     let world = world();

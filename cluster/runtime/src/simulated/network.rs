@@ -19,6 +19,7 @@ use super::world::{World, world};
 
 pub(crate) use self::listener::Request;
 pub use self::routes::Link;
+pub use self::tally::Tally;
 
 mod connection;
 mod delivery;
@@ -26,6 +27,7 @@ mod endings;
 mod listener;
 mod routes;
 mod socket;
+mod tally;
 
 /// What every link does that has no settings of its own.
 pub fn set_default_link(link: Link) {
@@ -92,6 +94,21 @@ pub fn reset(left: NodeId, right: NodeId) -> usize {
 pub fn set_framed(port: u16) {
     record("framed", world().supervisor, || port);
     world().network.borrow_mut().framed_ports.insert(port);
+}
+
+/// What the links' weather has done so far.
+pub fn tally() -> Tally {
+    world().network.borrow().routes.tally
+}
+
+/// How often something was sent from `from` to `to` and met a block.
+pub fn held_up(from: NodeId, to: NodeId) -> u64 {
+    world().network.borrow().routes.held_up(from, to)
+}
+
+/// How many writes were sent from `from` to `to`.
+pub fn sent(from: NodeId, to: NodeId) -> u64 {
+    world().network.borrow().routes.sent(from, to)
 }
 
 /// Connections of which at least one end is open.

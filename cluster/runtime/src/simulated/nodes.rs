@@ -217,6 +217,9 @@ pub(crate) struct Node {
     pub(crate) address: Cell<IpAddr>,
     pub(crate) incarnation: Cell<u64>,
     pub(crate) clock: RefCell<Clock>,
+    /// How often its processes have looked at their monotonic clock, and at their wall clock.
+    pub(crate) clock_reads: Cell<u64>,
+    pub(crate) wall_reads: Cell<u64>,
     pub(crate) random: RefCell<Stream>,
     seed: u64,
     state: Cell<State>,
@@ -234,6 +237,8 @@ impl Node {
             address: Cell::new(address),
             incarnation: Cell::new(1),
             clock: RefCell::new(clock),
+            clock_reads: Cell::new(0),
+            wall_reads: Cell::new(0),
             random: RefCell::new(random_stream(seed, number, 1)),
             seed,
             state: Cell::new(State::Running),

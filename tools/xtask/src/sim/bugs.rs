@@ -1,8 +1,9 @@
 //! How good is the weather at finding bugs? Each planted bug, until an oracle speaks.
 //!
-//! **Invariant.** All bugs are hunted through the same worlds in the same order, and the same worlds
-//! without a bug must be clean: so the one difference between found and not found is the bug.
+//! **Invariant.** All bugs are hunted through the same worlds in the same order, and a find counts only if
+//! the same world without the bug is clean: so the one difference between found and not found is the bug.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -56,6 +57,8 @@ struct Hunt<'a> {
     first: u64,
     /// Bugs hunted at a time.
     workers: usize,
+    /// Seeds whose worlds were run without a bug, and whether they were clean.
+    clean: Mutex<BTreeMap<u64, bool>>,
 }
 
 impl<'a> Hunt<'a> {
@@ -66,7 +69,7 @@ impl<'a> Hunt<'a> {
         let is_one = options.object.is_some() || options.shrinks;
         let (workers, jobs) = if is_one { (1, options.jobs) } else { (options.jobs, 1) };
         let options = Options { jobs, ..options.clone() };
-        Ok(Hunt { simulator, options, rotation, first, workers })
+        Ok(Hunt { simulator, options, rotation, first, workers, clean: Mutex::default() })
     }
 
     /// Hunts all of these, and says of each how it went.
@@ -92,14 +95,26 @@ impl<'a> Hunt<'a> {
     fn one(&self, bug: &str) -> Result<Row, Error> {
         let begun = now();
         let planted = Options { planted: Some(bug.to_owned()), ..self.options.clone() };
-        let mut campaign = Campaign::new(&planted, self.first);
-        campaign.rotation = Some(&self.rotation);
         // A canary that lives through one seed is already bad news.
         let seeds_max = if bug == CANARY { 1 } else { SEEDS_MAX };
-        campaign.seeds_max = seeds_max.min(self.options.seeds.unwrap_or(seeds_max));
-        let result = campaign.run(self.simulator, |_| ())?;
+        let end = self.first + seeds_max.min(self.options.seeds.unwrap_or(seeds_max));
+        let mut next = self.first;
+        let mut find = None;
+        while next < end && find.is_none() {
+            let mut campaign = Campaign::new(&planted, next);
+            campaign.rotation = Some(&self.rotation);
+            campaign.seeds_max = end - next;
+            let Some(failed) = campaign.run(self.simulator, |_| ())?.failed.into_iter().next()
+            else {
+                next = end;
+                break;
+            };
+            next = failed.seed + 1;
+            if self.is_clean(failed.seed)? {
+                find = Some(self.find(&failed));
+            }
+        }
         let took = begun.elapsed();
-        let find = result.failed.into_iter().next().map(|outcome| self.find(&outcome));
         let small = match &find {
             Some(Ok(find)) if self.options.shrinks => {
                 let run = self.rotation.run(&planted, find.seed);
@@ -107,7 +122,18 @@ impl<'a> Hunt<'a> {
             }
             _ => None,
         };
-        Ok(Row { bug: bug.to_owned(), tried: result.count, find, took, small })
+        Ok(Row { bug: bug.to_owned(), tried: next - self.first, find, took, small })
+    }
+
+    /// Whether a seed's world is clean without a bug. What fails all the same shows no bug.
+    fn is_clean(&self, seed: u64) -> Result<bool, Error> {
+        let known = self.clean.lock().expect("no worker panics").get(&seed).copied();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let is_clean = self.simulator.run(&self.rotation.run(&self.options, seed))?.is_ok;
+        self.clean.lock().expect("no worker panics").insert(seed, is_clean);
+        Ok(is_clean)
     }
 
     /// What an oracle said; an end without a word is no find.

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::Options;
+use super::coverage::Coverage;
 use super::rotation::Rotation;
 use super::simulator::{Error, Outcome, Run, Simulator};
 
@@ -37,6 +38,7 @@ pub(super) fn soak(simulator: &Simulator, options: &Options) -> Result<bool, Err
     println!("soak: seeds from {first} on, over {}", rotation.scenarios().join(", "));
     let (begun, next) = (Instant::now(), AtomicU64::new(0));
     let (tally, reported) = (Mutex::new(Tally::default()), Mutex::new(Duration::ZERO));
+    let coverage = Mutex::new(Coverage::new(simulator)?);
     std::thread::scope(|scope| {
         for _ in 0..options.jobs {
             scope.spawn(|| {
@@ -47,6 +49,9 @@ pub(super) fn soak(simulator: &Simulator, options: &Options) -> Result<bool, Err
                     }
                     let run = rotation.run(options, first + index);
                     let outcome = one(simulator, &run);
+                    outcome.iter().for_each(|outcome| {
+                        coverage.lock().expect("no worker panics").add(outcome);
+                    });
                     let mut tally = tally.lock().expect("no worker panics");
                     note(&mut tally, simulator, &run, outcome);
                     let mut reported = reported.lock().expect("no worker panics");
@@ -64,9 +69,12 @@ pub(super) fn soak(simulator: &Simulator, options: &Options) -> Result<bool, Err
         println!("  {oracle}: {}", commands.len());
         commands.iter().take(CAPSULE_COUNT_MAX as usize).for_each(|line| println!("    {line}"));
     }
+    let coverage = coverage.into_inner().expect("no worker panics");
+    println!("\n{coverage}");
+    let covers = options.scenario.is_none();
     match tally.error {
         Some(error) => Err(error),
-        None => Ok(tally.failures.is_empty()),
+        None => Ok(tally.failures.is_empty() && (!covers || coverage.is_good())),
     }
 }
 

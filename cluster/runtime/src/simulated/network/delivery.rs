@@ -29,7 +29,7 @@ impl Network {
                 schedule_delivery(world, end, head.arrival_ns);
                 break;
             }
-            let lost = self.routes.is_blocked(from, to) || !world.node(to).host_answers();
+            let lost = self.routes.meets_block(from, to) || !world.node(to).host_answers();
             if lost || self.is_unanswerable(end) {
                 self.stall(world, end);
                 break;

@@ -94,12 +94,16 @@ impl Network {
             return;
         }
         let was_open = side.socket == Socket::Open && side.error.is_none();
+        let is_silent = how == Kill::Power || self.routes.is_blocked(from, to);
         side.socket = Socket::Dead;
         side.inbox.clear();
         side.reader = None;
         side.writer = None;
-        if how == Kill::Power || self.routes.is_blocked(from, to) {
+        if is_silent {
             side.outbound.queue.clear();
+            let other = &connection.sides[1 - end.side];
+            let is_half_open = was_open && other.node != node && other.socket == Socket::Open;
+            self.routes.tally.half_open += u64::from(is_half_open);
             return;
         }
         if was_open {

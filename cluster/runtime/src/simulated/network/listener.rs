@@ -115,10 +115,15 @@ impl Network {
         address: SocketAddr,
     ) -> Request {
         let Some(server) = destination(world, client, address.ip()) else { return Request::Lost };
-        let blocked = self.routes.is_blocked(client.id, server.id)
-            || self.routes.is_blocked(server.id, client.id);
+        let blocked = self.routes.meets_block(client.id, server.id)
+            || self.routes.meets_block(server.id, client.id);
+        if blocked || !server.host_answers() {
+            self.routes.tally.unanswered += 1;
+            return Request::Lost;
+        }
         let (link, route) = self.routes.route(client.id, server.id);
-        if blocked || !server.host_answers() || route.random.chance(link.loss_ppm) {
+        if route.random.chance(link.loss_ppm) {
+            self.routes.tally.losses += 1;
             return Request::Lost;
         }
         let Some(listener) = self.listeners.open.get(&(server.id, address.port())) else {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::tally::Tally;
 use crate::simulated::NodeId;
 use crate::simulated::nodes::number;
 use crate::simulated::streams::{Purpose, Stream};
@@ -71,12 +72,17 @@ pub(super) struct Routes {
     seed: u64,
     default: Link,
     states: BTreeMap<(NodeId, NodeId), Route>,
+    pub(super) tally: Tally,
 }
 
 /// One directed link.
 pub(super) struct Route {
     settings: Option<Link>,
     pub(super) blocked: bool,
+    /// How often something was sent and met a block.
+    held_up: u64,
+    /// Writes sent.
+    sent: u64,
     /// When the last bit of everything sent so far has left.
     free_at_ns: u64,
     pub(super) random: Stream,
@@ -84,7 +90,8 @@ pub(super) struct Route {
 
 impl Routes {
     pub(super) fn new(seed: u64) -> Routes {
-        Routes { seed, default: Link::default(), states: BTreeMap::new() }
+        let (default, tally) = (Link::default(), Tally::default());
+        Routes { seed, default, states: BTreeMap::new(), tally }
     }
 
     pub(super) fn set_default(&mut self, link: Link) {
@@ -107,6 +114,21 @@ impl Routes {
         self.states.get(&(from, to)).is_some_and(|route| route.blocked)
     }
 
+    /// Something is sent from `from` to `to`: whether a block holds it up.
+    pub(super) fn meets_block(&mut self, from: NodeId, to: NodeId) -> bool {
+        let Some(route) = self.states.get_mut(&(from, to)) else { return false };
+        route.held_up += u64::from(route.blocked);
+        route.blocked
+    }
+
+    pub(super) fn held_up(&self, from: NodeId, to: NodeId) -> u64 {
+        self.states.get(&(from, to)).map_or(0, |route| route.held_up)
+    }
+
+    pub(super) fn sent(&self, from: NodeId, to: NodeId) -> u64 {
+        self.states.get(&(from, to)).map_or(0, |route| route.sent)
+    }
+
     pub(super) fn blocked(&self) -> Vec<(NodeId, NodeId)> {
         self.states.iter().filter(|(_, route)| route.blocked).map(|(ends, _)| *ends).collect()
     }
@@ -115,11 +137,15 @@ impl Routes {
     pub(super) fn latency_ns(&mut self, from: NodeId, to: NodeId) -> u64 {
         let (link, route) = self.route(from, to);
         let mut latency_us = link.latency_us + route.random.below(link.jitter_us + 1);
+        let mut tail_us = 0;
         if route.random.chance(link.tail_ppm) {
             let doublings = route.random.next_u64().trailing_zeros().min(4);
-            latency_us += route.random.below(link.tail_us + 1) << doublings;
+            tail_us = route.random.below(link.tail_us + 1) << doublings;
+            latency_us += tail_us;
         }
-        latency_us * 1000 + route.random.below(1000)
+        let latency_ns = latency_us * 1000 + route.random.below(1000);
+        self.tally.tails += u64::from(tail_us > 0);
+        latency_ns
     }
 
     /// How long `size` bytes of a stream take, losses and the wait for the wire included.
@@ -132,15 +158,20 @@ impl Routes {
     ) -> u64 {
         let mut transfer_ns = self.latency_ns(from, to);
         let (link, route) = self.route(from, to);
+        let queues = link.bytes_per_second > 0 && now_ns < route.free_at_ns;
         if let Some(wire_ns) = (size as u64 * 1_000_000_000).checked_div(link.bytes_per_second) {
             route.free_at_ns = route.free_at_ns.max(now_ns) + wire_ns;
             transfer_ns += route.free_at_ns - now_ns;
         }
         let mut attempt = 0;
+        route.sent += 1;
         while attempt < 8 && route.random.chance(link.loss_ppm) {
             transfer_ns += backoff_ns(&link, attempt);
             attempt += 1;
         }
+        self.tally.sent += u64::from(from != to);
+        self.tally.queued += u64::from(queues);
+        self.tally.losses += u64::from(attempt > 0);
         transfer_ns
     }
 
@@ -149,6 +180,8 @@ impl Routes {
         let route = self.states.entry((from, to)).or_insert_with(|| Route {
             settings: None,
             blocked: false,
+            held_up: 0,
+            sent: 0,
             free_at_ns: 0,
             random: Stream::new(seed, Purpose::Network, number(from) << 32 | number(to)),
         });

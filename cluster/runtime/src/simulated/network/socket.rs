@@ -61,7 +61,8 @@ impl Network {
             return Poll::Pending;
         }
 
-        let mut room = buffer.capacity() - buffer.len();
+        let spare = buffer.capacity() - buffer.len();
+        let mut room = spare;
         let (link, route) = self.routes.route(there, here);
         if route.random.chance(link.fragment_ppm) {
             room = 1 + route.random.below(room as u64) as usize;
@@ -78,6 +79,8 @@ impl Network {
                 side.inbox.pop_front();
             }
         }
+        let is_short = size < spare && !side.inbox.is_empty();
+        self.routes.tally.short_reads += u64::from(is_short);
         self.acknowledge(world, end, size);
         Poll::Ready(Ok(size))
     }
@@ -108,21 +111,28 @@ impl Network {
             return Poll::Pending;
         }
         if route.random.chance(link.reset_ppm) {
+            self.routes.tally.resets += 1;
             self.reset(world, end.connection);
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
         let size = bytes.len().min(room);
         side.outbound.outstanding += size;
         let mut data = BytesMut::from(&bytes[..size]);
+        let mut corruptions = 0;
         if connection.framed && route.random.chance(link.corrupt_ppm) {
             let bit = route.random.below(size as u64 * 8);
             data[(bit / 8) as usize] ^= 1 << (bit % 8);
+            corruptions = 1;
             world.record("corrupt", &world.node(from), &end);
         }
         let mut data = data.freeze();
-        if 1 < size && route.random.chance(link.fragment_ppm) {
-            let first = data.split_to(1 + route.random.below(size as u64 - 1) as usize);
-            self.ship_load(world, end, Load::Data(first));
+        let splits = 1 < size && route.random.chance(link.fragment_ppm);
+        let first = splits.then(|| 1 + route.random.below(size as u64 - 1) as usize);
+        self.routes.tally.corruptions += corruptions;
+        self.routes.tally.short_writes += u64::from(size < bytes.len());
+        self.routes.tally.fragments += u64::from(splits);
+        if let Some(first) = first {
+            self.ship_load(world, end, Load::Data(data.split_to(first)));
         }
         self.ship_load(world, end, Load::Data(data));
         Poll::Ready(Ok(size))
@@ -149,6 +159,7 @@ impl Network {
         if let Some(copy) = again {
             outbound.outstanding += copy.len();
             world.record("duplicate", &world.node(from), &end);
+            self.routes.tally.duplicates += 1;
             self.ship_load(world, end, Load::Data(copy));
         }
     }
