@@ -123,13 +123,11 @@ impl Invariants {
         })
     }
 
-    /// The voters that a shard began with, by their nodes. Does nothing once any are known.
-    pub fn found(&mut self, shard: u32, nodes: &[NodeIndex]) {
-        let Some(shard) = self.shards.get_mut(&shard) else { return };
-        let of_nodes = |replica: &&ReplicaId| nodes.contains(&shard.replicas[replica].node);
-        let voters: Vec<ReplicaId> = shard.replicas.keys().filter(of_nodes).copied().collect();
-        if shard.configurations.is_empty() && voters.len() == nodes.len() {
-            shard.configurations.insert(Slot(0), Configuration { voters });
+    /// The voters that a shard began with. Does nothing once any are known.
+    pub fn found(&mut self, shard: u32, voters: Configuration) {
+        let shard = self.shards.entry(shard).or_default();
+        if shard.configurations.is_empty() {
+            shard.configurations.insert(Slot(0), voters);
         }
     }
 

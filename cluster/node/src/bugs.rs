@@ -40,6 +40,8 @@ pub enum Bug {
     SnapshotAcrossCheckpoint,
     /// `space`: what was installed while a checkpoint was taken does not keep its segments.
     VictimNotAskedAgain,
+    /// `machine`: a version is trusted, whatever ballot it was expected of.
+    GhostChainApplied,
 }
 
 impl Bug {
@@ -61,6 +63,7 @@ impl Bug {
         Bug::SnapshotWithoutVoters,
         Bug::SnapshotAcrossCheckpoint,
         Bug::VictimNotAskedAgain,
+        Bug::GhostChainApplied,
     ];
 
     /// As people type it.
@@ -82,6 +85,7 @@ impl Bug {
             Bug::SnapshotWithoutVoters => "snapshot-without-voters",
             Bug::SnapshotAcrossCheckpoint => "snapshot-across-checkpoint",
             Bug::VictimNotAskedAgain => "victim-not-asked-again",
+            Bug::GhostChainApplied => "ghost-chain-applied",
         }
     }
 }

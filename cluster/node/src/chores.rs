@@ -14,7 +14,7 @@ use evenkeel_wire::reply::Reply;
 
 use crate::config::Member;
 use crate::driver::now;
-use crate::entry::{self, SessionStamp, WriteContext};
+use crate::entry::{self, Leading, SessionStamp, WriteContext};
 use crate::genesis::{MET, placement_voters};
 use crate::group::{PLACEMENT_GROUP, group_of};
 use crate::lead::Attempt;
@@ -83,7 +83,7 @@ impl Node {
             // Only what no pending write is about to change.
             let keys: Vec<Bytes> =
                 keys.into_iter().filter(|key| group.overlay.newest(key).is_none()).collect();
-            let payload = expiry_payload(&keys, now_ms);
+            let payload = expiry_payload(group.leading, &keys, now_ms);
             if !keys.is_empty() && !self.is_out_of_room() {
                 proposed += keys.len();
                 let _unattended = self.propose_unattended(&mut group, payload);
@@ -219,10 +219,11 @@ impl Node {
 /// One entry that deletes keys which are over by `now_ms`, each only if it still is what it was: an
 /// absent key has version 0, and so has one that is over. The entry's own time makes them absent, and
 /// the operations then remove what is left of them.
-fn expiry_payload(keys: &[Bytes], now_ms: u64) -> Bytes {
+fn expiry_payload(evaluated_in: Leading, keys: &[Bytes], now_ms: u64) -> Bytes {
     let conditions = keys.iter().map(|key| (&key[..], 0)).collect();
     let session = SessionStamp::default();
-    let context = WriteContext { time_ms: now_ms, session, reply: b"+OK\r\n", conditions };
+    let context =
+        WriteContext { evaluated_in, time_ms: now_ms, session, reply: b"+OK\r\n", conditions };
     let mut batch = BatchBuilder::new(&context.encode());
     keys.iter().for_each(|key| batch.delete(key));
     batch.finish()

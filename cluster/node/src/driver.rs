@@ -17,7 +17,7 @@ use evenkeel_engine::{Event, Record, RecordKind, Sequence};
 use evenkeel_runtime as runtime;
 
 use crate::bugs::{Bug, planted};
-use crate::entry;
+use crate::entry::{self, Leading};
 use crate::group::{Fate, Group, PLACEMENT_GROUP, Proposed, ReadOutcome};
 use crate::machine::Outcome;
 use crate::metrics::count;
@@ -110,6 +110,10 @@ impl Node {
     fn role_changed(&self, group: &mut Group, role: Role) {
         let led = group.is_leader();
         group.role = role;
+        if role == Role::Leader {
+            let status = group.core.status();
+            group.leading = Leading { round: status.promised.round, opening: status.last.0 };
+        }
         count(&self.metrics.role_changes);
         match role {
             Role::Follower { leader: Some(leader) } => self.leader_changed(group.number, leader),

@@ -5,7 +5,11 @@
 //!
 //! ```text
 //! size     field
-//!    1     kind             0 noop, 1 write, 2 open session, 3 voters, 4 placement command
+//!    1     kind             0 noop, 1 or 5 write, 2 open session, 3 voters, 4 placement command
+//! kind 5:
+//!    8     round            of the ballot in which the write was evaluated
+//!    8     opening          the slot that opened it
+//!          then as kind 1, which earlier releases wrote
 //! kind 1:
 //!    8     time_ms          the leader's clock; decides what has expired, on every replica alike
 //!    8     session          0: none
@@ -31,6 +35,7 @@ const KIND_WRITE: u8 = 1;
 const KIND_OPEN_SESSION: u8 = 2;
 const KIND_VOTERS: u8 = 3;
 const KIND_PLACEMENT: u8 = 4;
+const KIND_WRITE_OF_BALLOT: u8 = 5;
 
 /// The most keys whose version one entry may depend on.
 pub(crate) const CONDITION_COUNT_MAX: usize = 8192;
@@ -48,11 +53,21 @@ pub(crate) enum Context<'a> {
 /// Everything about a write but the operations themselves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct WriteContext<'a> {
+    pub(crate) evaluated_in: Leading,
     pub(crate) time_ms: u64,
     pub(crate) session: SessionStamp,
     pub(crate) reply: &'a [u8],
     /// Keys and the versions they must have for the write to take effect; 0 for absent.
     pub(crate) conditions: Vec<(&'a [u8], u64)>,
+}
+
+/// One replica's time as leader: a round has one leader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Leading {
+    /// Of its ballot; 0 in what an earlier release wrote.
+    pub(crate) round: u64,
+    /// Up to this slot it knew what was chosen before it evaluated anything.
+    pub(crate) opening: u64,
 }
 
 /// Tells a repeated write from a new one.
@@ -67,8 +82,10 @@ pub(crate) struct SessionStamp {
 impl WriteContext<'_> {
     pub(crate) fn encode(&self) -> Vec<u8> {
         assert!(self.conditions.len() <= CONDITION_COUNT_MAX, "conditions are bounded");
-        let mut target = Vec::with_capacity(41 + self.reply.len() + self.conditions.len() * 32);
-        target.push(KIND_WRITE);
+        let mut target = Vec::with_capacity(57 + self.reply.len() + self.conditions.len() * 32);
+        target.push(KIND_WRITE_OF_BALLOT);
+        target.extend_from_slice(&self.evaluated_in.round.to_le_bytes());
+        target.extend_from_slice(&self.evaluated_in.opening.to_le_bytes());
         target.extend_from_slice(&self.time_ms.to_le_bytes());
         target.extend_from_slice(&self.session.session.to_le_bytes());
         target.extend_from_slice(&self.session.sequence.to_le_bytes());
@@ -128,7 +145,11 @@ pub(crate) fn context(bytes: &[u8]) -> Option<Context<'_>> {
     let mut reader = Reader::new(bytes);
     match reader.u8()? {
         KIND_NOOP => Some(Context::Noop),
-        KIND_WRITE => {
+        kind @ (KIND_WRITE | KIND_WRITE_OF_BALLOT) => {
+            let evaluated_in = match kind {
+                KIND_WRITE => Leading::default(),
+                _ => Leading { round: reader.u64()?, opening: reader.u64()? },
+            };
             let time_ms = reader.u64()?;
             let session = SessionStamp {
                 session: reader.u64()?,
@@ -145,7 +166,8 @@ pub(crate) fn context(bytes: &[u8]) -> Option<Context<'_>> {
                 let version = reader.u64()?;
                 conditions.push((reader.sized()?, version));
             }
-            Some(Context::Write(WriteContext { time_ms, session, reply, conditions }))
+            let write = WriteContext { evaluated_in, time_ms, session, reply, conditions };
+            Some(Context::Write(write))
         }
         KIND_OPEN_SESSION => {
             Some(Context::OpenSession { time_ms: reader.u64()?, nonce: reader.u64()? })

@@ -14,6 +14,7 @@ use evenkeel_core::placement::slots::SLOT_COUNT;
 use evenkeel_engine::Location;
 use tokio::sync::oneshot;
 
+use crate::entry::Leading;
 use crate::machine::{Machine, Outcome, Overlay};
 
 /// The group that decides the placement map. Shard `n` is group `n + 1`.
@@ -26,6 +27,8 @@ pub(crate) struct Group {
     pub(crate) machine: Machine,
     pub(crate) overlay: Overlay,
     pub(crate) role: Role,
+    /// This replica's last time as leader.
+    pub(crate) leading: Leading,
     /// Where the log keeps the entries that are not applied yet.
     pub(crate) locations: BTreeMap<Slot, Location>,
     /// Messages that vouch for something the disk has not reported yet, in token order.
@@ -87,6 +90,7 @@ impl Group {
             machine,
             overlay: Overlay::default(),
             role,
+            leading: Leading::default(),
             locations: BTreeMap::new(),
             held: VecDeque::new(),
             persisted: Token::default(),

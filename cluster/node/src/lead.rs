@@ -291,6 +291,7 @@ impl Node {
         let encoded = reply::encode(&evaluated.reply);
         let conditions = evaluated.conditions.iter();
         let context = WriteContext {
+            evaluated_in: group.leading,
             time_ms: self.time_ms(group),
             session: stamp,
             reply: &encoded,

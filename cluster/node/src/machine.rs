@@ -12,7 +12,7 @@ use evenkeel_engine::batch::{Batch, Operation};
 use evenkeel_engine::store::Store;
 
 use crate::bugs::{Bug, planted};
-use crate::entry::{Context, WriteContext, context};
+use crate::entry::{Context, Leading, WriteContext, context};
 use crate::observe::{digest, observed};
 use crate::reader::Reader;
 use crate::sessions::{Seen, Sessions};
@@ -32,6 +32,9 @@ pub(crate) struct Machine {
     pub(crate) sessions: Sessions,
     /// Per hash slot, when a key of it last vanished; see `token_of`.
     pub(crate) vanished: Vanished,
+    /// All writes from slot `since` on were evaluated in the ballot of this round.
+    pub(crate) round: u64,
+    pub(crate) since: u64,
     /// Rolls over every effect; equal at equal slots, or replicas have diverged.
     pub(crate) digest: u64,
 }
@@ -90,6 +93,9 @@ impl Machine {
         store: &mut Store,
     ) -> Outcome {
         self.time_ms = self.time_ms.max(write.time_ms);
+        if self.round != write.evaluated_in.round {
+            (self.round, self.since) = (write.evaluated_in.round, slot.0);
+        }
         match self.sessions.look(write.session) {
             Seen::New => (),
             Seen::Applied(_) if planted(Bug::RepeatedWriteApplied) => (),
@@ -100,7 +106,10 @@ impl Machine {
             0 => version_of(store, key, self.time_ms) == wanted,
             _ => token_of(store, &self.vanished, key, self.time_ms) == wanted,
         };
-        if !write.conditions.iter().all(holds) && !planted(Bug::ConditionsIgnored) {
+        let is_sound = |condition: &(&[u8], u64)| {
+            holds(condition) && !self.is_built_on_another(write.evaluated_in, condition.1)
+        };
+        if !write.conditions.iter().all(is_sound) && !planted(Bug::ConditionsIgnored) {
             return Outcome::ConditionFailed;
         }
         for (index, operation) in batch.operations().enumerate() {
@@ -111,6 +120,16 @@ impl Machine {
         }
         self.sessions.applied(write.session, slot.0, write.reply);
         Outcome::Applied(write.reply.to_vec())
+    }
+
+    /// A leader evaluates on what it has proposed itself. If its entries come back under a later leader,
+    /// a slot among them may hold another leader's entry, of the same key even: then the version is the
+    /// slot that was expected, and the value is not. So what relies on a slot behind the opening of its
+    /// own ballot takes effect only if nothing but that ballot's writes was applied from there on.
+    fn is_built_on_another(&self, evaluated_in: Leading, wanted: u64) -> bool {
+        let relied_on = wanted & !ABSENT;
+        let is_own = evaluated_in.round != 0 && evaluated_in.opening < relied_on;
+        is_own && relied_on < self.since && !planted(Bug::GhostChainApplied)
     }
 
     fn roll_digest(&mut self, slot: Slot, payload: &[u8], outcome: &Outcome) {
@@ -139,6 +158,8 @@ impl Machine {
         } else {
             self.sessions.encode(&mut target);
         }
+        target.extend_from_slice(&self.round.to_le_bytes());
+        target.extend_from_slice(&self.since.to_le_bytes());
         target
     }
 
@@ -151,7 +172,9 @@ impl Machine {
             vanished.insert(slot, reader.u64()?);
         }
         let sessions = Sessions::decode(reader)?;
-        Some(Machine { applied, time_ms, digest, vanished, sessions })
+        // Earlier releases ended here.
+        let (round, since) = (reader.u64().unwrap_or(0), reader.u64().unwrap_or(0));
+        Some(Machine { applied, time_ms, round, since, digest, vanished, sessions })
     }
 }
 
@@ -238,3 +261,6 @@ impl Overlay {
         self.keys.clear();
     }
 }
+
+#[cfg(test)]
+mod tests;

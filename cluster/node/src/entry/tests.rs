@@ -4,6 +4,7 @@ use super::*;
 #[test]
 fn a_context_cut_anywhere_is_refused() {
     let full = WriteContext {
+        evaluated_in: Leading { round: 3, opening: 4 },
         time_ms: 7,
         session: SessionStamp { session: 1, sequence: 2, acknowledged_below: 2 },
         reply: b"+OK\r\n",
