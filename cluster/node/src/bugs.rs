@@ -42,6 +42,8 @@ pub enum Bug {
     VictimNotAskedAgain,
     /// `machine`: a version is trusted, whatever ballot it was expected of.
     GhostChainApplied,
+    /// `requests`: a client that goes away while its node opens a session leaves it half open for ever.
+    OpeningLeftOpen,
 }
 
 impl Bug {
@@ -64,6 +66,7 @@ impl Bug {
         Bug::SnapshotAcrossCheckpoint,
         Bug::VictimNotAskedAgain,
         Bug::GhostChainApplied,
+        Bug::OpeningLeftOpen,
     ];
 
     /// As people type it.
@@ -86,6 +89,7 @@ impl Bug {
             Bug::SnapshotAcrossCheckpoint => "snapshot-across-checkpoint",
             Bug::VictimNotAskedAgain => "victim-not-asked-again",
             Bug::GhostChainApplied => "ghost-chain-applied",
+            Bug::OpeningLeftOpen => "opening-left-open",
         }
     }
 }
