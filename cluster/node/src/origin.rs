@@ -1,10 +1,13 @@
 //! The sessions this node uses: how it numbers the writes it passes to each group.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use evenkeel_core::consensus::ReplicaId;
 
+use crate::bugs::{Bug, planted};
 use crate::entry::SessionStamp;
+use crate::node::Node;
 
 /// This node's session with one group.
 #[derive(Debug, Default)]
@@ -40,6 +43,34 @@ impl Origin {
     pub(crate) fn forget(&mut self, session: u64) {
         if self.session == Some(session) {
             self.session = None;
+        }
+    }
+}
+
+/// While it lives, somebody is opening this node's session with a group. A client that goes away takes
+/// its request with it, wherever that is: others must be able to open the session then.
+pub(crate) struct Opening {
+    node: Rc<Node>,
+    group: u32,
+    has_answer: bool,
+}
+
+impl Opening {
+    pub(crate) fn begin(node: &Rc<Node>, group: u32) -> Opening {
+        node.origins.borrow_mut()[group as usize].opening = true;
+        Opening { node: Rc::clone(node), group, has_answer: false }
+    }
+
+    /// The group has answered, or had its time.
+    pub(crate) fn answered(mut self) {
+        self.has_answer = true;
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        if self.has_answer || !planted(Bug::OpeningLeftOpen) {
+            self.node.origins.borrow_mut()[self.group as usize].opening = false;
         }
     }
 }

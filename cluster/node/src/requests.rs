@@ -25,6 +25,7 @@ use crate::lead::{Attempt, is_write};
 use crate::metrics::count;
 use crate::node::Node;
 use crate::order::{Entry, Kind, Turn};
+use crate::origin::Opening;
 use crate::request::{NotHere, Request, Task};
 use crate::space::is_refusal;
 use crate::sweep;
@@ -474,14 +475,13 @@ impl Node {
             runtime::sleep(SESSION_PAUSE).await;
             return None;
         }
-        let mut opening = Opening::begin(self, group);
+        let opening = Opening::begin(self, group);
         let task = Task::OpenSession { nonce: runtime::random_u64() };
         let request = Request { group, task, stamp: None };
         let left = deadline.saturating_sub(runtime::clock::monotonic_us());
         let opened = Box::pin(Rc::clone(self).serve(request, false, None));
         let opened = runtime::timeout(Duration::from_micros(left), opened).await;
-        opening.has_answer = true;
-        drop(opening);
+        opening.answered();
         let mut origins = self.origins.borrow_mut();
         let origin = &mut origins[group as usize];
         match opened {
@@ -522,29 +522,6 @@ impl Node {
 
     pub(crate) fn group_of(&self, slot: u16) -> u32 {
         group_of(slot, self.config.cluster.shard_count)
-    }
-}
-
-/// While it lives, somebody is opening this node's session with a group. A client that goes away takes
-/// its request with it, wherever that is: others must be able to open the session then.
-struct Opening {
-    node: Rc<Node>,
-    group: u32,
-    has_answer: bool,
-}
-
-impl Opening {
-    fn begin(node: &Rc<Node>, group: u32) -> Opening {
-        node.origins.borrow_mut()[group as usize].opening = true;
-        Opening { node: Rc::clone(node), group, has_answer: false }
-    }
-}
-
-impl Drop for Opening {
-    fn drop(&mut self) {
-        if self.has_answer || !planted(Bug::OpeningLeftOpen) {
-            self.node.origins.borrow_mut()[self.group as usize].opening = false;
-        }
     }
 }
 
