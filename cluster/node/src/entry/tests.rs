@@ -17,6 +17,23 @@ fn a_context_cut_anywhere_is_refused() {
     }
 }
 
+/// Goal: a log of an earlier release reads on. Method: its kind of write is today's without the ballot.
+#[test]
+fn a_write_of_an_earlier_release_reads_as_of_no_ballot() {
+    let new = WriteContext {
+        evaluated_in: Leading { round: 3, opening: 4 },
+        time_ms: 7,
+        session: SessionStamp { session: 1, sequence: 2, acknowledged_below: 2 },
+        reply: b"+OK\r\n",
+        conditions: vec![(b"key", 9)],
+    };
+    let mut bytes = new.encode();
+    bytes.drain(1..17);
+    bytes[0] = KIND_WRITE;
+    let old = WriteContext { evaluated_in: Leading::default(), ..new };
+    assert_eq!(context(&bytes), Some(Context::Write(old)));
+}
+
 #[test]
 fn every_payload_of_the_core_comes_back() {
     let voters = Configuration { voters: vec![ReplicaId(3), ReplicaId(9)] };

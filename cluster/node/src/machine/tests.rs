@@ -50,3 +50,11 @@ fn what_a_deposed_leader_built_on_its_own_entries_falls_with_them() {
     // What was chosen before the ballot began may be relied on, whoever wrote it.
     assert_eq!(after(&[first, ours, write((4, 2), 2, b"abY")]), b"abY");
 }
+
+#[test]
+fn the_state_that_an_earlier_release_wrote_is_read() {
+    let machine = Machine { applied: Slot(8), round: 3, since: 5, ..Machine::default() };
+    let bytes = machine.encode();
+    let old = Machine::decode(&mut Reader::new(&bytes[..bytes.len() - 16]));
+    assert_eq!(old, Some(Machine { round: 0, since: 0, ..machine }));
+}
