@@ -112,7 +112,7 @@ impl Node {
         group.role = role;
         if role == Role::Leader {
             let status = group.core.status();
-            group.leading = Leading { round: status.promised.round, opening: status.last.0 };
+            group.leading = Leading { ballot: status.promised, opening: status.last.0 };
         }
         count(&self.metrics.role_changes);
         match role {

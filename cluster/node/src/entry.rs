@@ -5,9 +5,10 @@
 //!
 //! ```text
 //! size     field
-//!    1     kind             0 noop, 1 or 5 write, 2 open session, 3 voters, 4 placement command
-//! kind 5:
+//!    1     kind             0 noop, 1 or 6 write, 2 open session, 3 voters, 4 placement command
+//! kind 6:
 //!    8     round            of the ballot in which the write was evaluated
+//!    8     replica          that led in it
 //!    8     opening          the slot that opened it
 //!          then as kind 1, which earlier releases wrote
 //! kind 1:
@@ -25,7 +26,7 @@
 //! Integers are little-endian.
 
 use bytes::Bytes;
-use evenkeel_core::consensus::{Configuration, Payload, ReplicaId};
+use evenkeel_core::consensus::{Ballot, Configuration, Payload, ReplicaId};
 use evenkeel_engine::batch::{Batch, BatchBuilder};
 
 use crate::reader::Reader;
@@ -35,7 +36,7 @@ const KIND_WRITE: u8 = 1;
 const KIND_OPEN_SESSION: u8 = 2;
 const KIND_VOTERS: u8 = 3;
 const KIND_PLACEMENT: u8 = 4;
-const KIND_WRITE_OF_BALLOT: u8 = 5;
+const KIND_WRITE_OF_BALLOT: u8 = 6;
 
 /// The most keys whose version one entry may depend on.
 pub(crate) const CONDITION_COUNT_MAX: usize = 8192;
@@ -61,11 +62,12 @@ pub(crate) struct WriteContext<'a> {
     pub(crate) conditions: Vec<(&'a [u8], u64)>,
 }
 
-/// One replica's time as leader: a round has one leader.
+/// One replica's time as leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Leading {
-    /// Of its ballot; 0 in what an earlier release wrote.
-    pub(crate) round: u64,
+    /// No two leaders have the same, though they may have had the same round. Round 0 in what an
+    /// earlier release wrote.
+    pub(crate) ballot: Ballot,
     /// Up to this slot it knew what was chosen before it evaluated anything.
     pub(crate) opening: u64,
 }
@@ -82,9 +84,9 @@ pub(crate) struct SessionStamp {
 impl WriteContext<'_> {
     pub(crate) fn encode(&self) -> Vec<u8> {
         assert!(self.conditions.len() <= CONDITION_COUNT_MAX, "conditions are bounded");
-        let mut target = Vec::with_capacity(57 + self.reply.len() + self.conditions.len() * 32);
+        let mut target = Vec::with_capacity(65 + self.reply.len() + self.conditions.len() * 32);
         target.push(KIND_WRITE_OF_BALLOT);
-        target.extend_from_slice(&self.evaluated_in.round.to_le_bytes());
+        put_ballot(&mut target, self.evaluated_in.ballot);
         target.extend_from_slice(&self.evaluated_in.opening.to_le_bytes());
         target.extend_from_slice(&self.time_ms.to_le_bytes());
         target.extend_from_slice(&self.session.session.to_le_bytes());
@@ -148,7 +150,7 @@ pub(crate) fn context(bytes: &[u8]) -> Option<Context<'_>> {
         kind @ (KIND_WRITE | KIND_WRITE_OF_BALLOT) => {
             let evaluated_in = match kind {
                 KIND_WRITE => Leading::default(),
-                _ => Leading { round: reader.u64()?, opening: reader.u64()? },
+                _ => Leading { ballot: ballot(&mut reader)?, opening: reader.u64()? },
             };
             let time_ms = reader.u64()?;
             let session = SessionStamp {
@@ -181,6 +183,15 @@ pub(crate) fn context(bytes: &[u8]) -> Option<Context<'_>> {
 pub(crate) fn put_bytes(target: &mut Vec<u8>, bytes: &[u8]) {
     target.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
     target.extend_from_slice(bytes);
+}
+
+pub(crate) fn put_ballot(target: &mut Vec<u8>, ballot: Ballot) {
+    target.extend_from_slice(&ballot.round.to_le_bytes());
+    target.extend_from_slice(&ballot.replica.0.to_le_bytes());
+}
+
+pub(crate) fn ballot(reader: &mut Reader<'_>) -> Option<Ballot> {
+    Some(Ballot { round: reader.u64()?, replica: ReplicaId(reader.u64()?) })
 }
 
 pub(crate) fn put_voters(target: &mut Vec<u8>, configuration: &Configuration) {

@@ -5,14 +5,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use evenkeel_core::consensus::Slot;
+use evenkeel_core::consensus::{Ballot, Slot};
 use evenkeel_core::placement::slots;
 use evenkeel_engine::Location;
 use evenkeel_engine::batch::{Batch, Operation};
 use evenkeel_engine::store::Store;
 
 use crate::bugs::{Bug, planted};
-use crate::entry::{Context, Leading, WriteContext, context};
+use crate::entry::{Context, Leading, WriteContext, ballot, context, put_ballot};
 use crate::observe::{digest, observed};
 use crate::reader::Reader;
 use crate::sessions::{Seen, Sessions};
@@ -32,8 +32,8 @@ pub(crate) struct Machine {
     pub(crate) sessions: Sessions,
     /// Per hash slot, when a key of it last vanished; see `token_of`.
     pub(crate) vanished: Vanished,
-    /// All writes from slot `since` on were evaluated in the ballot of this round.
-    pub(crate) round: u64,
+    /// All writes from slot `since` on were evaluated in this ballot.
+    pub(crate) ballot: Ballot,
     pub(crate) since: u64,
     /// Rolls over every effect; equal at equal slots, or replicas have diverged.
     pub(crate) digest: u64,
@@ -93,8 +93,8 @@ impl Machine {
         store: &mut Store,
     ) -> Outcome {
         self.time_ms = self.time_ms.max(write.time_ms);
-        if self.round != write.evaluated_in.round {
-            (self.round, self.since) = (write.evaluated_in.round, slot.0);
+        if self.ballot != write.evaluated_in.ballot {
+            (self.ballot, self.since) = (write.evaluated_in.ballot, slot.0);
         }
         match self.sessions.look(write.session) {
             Seen::New => (),
@@ -128,7 +128,7 @@ impl Machine {
     /// own ballot takes effect only if nothing but that ballot's writes was applied from there on.
     fn is_built_on_another(&self, evaluated_in: Leading, wanted: u64) -> bool {
         let relied_on = wanted & !ABSENT;
-        let is_own = evaluated_in.round != 0 && evaluated_in.opening < relied_on;
+        let is_own = evaluated_in.ballot.round != 0 && evaluated_in.opening < relied_on;
         is_own && relied_on < self.since && !planted(Bug::GhostChainApplied)
     }
 
@@ -158,7 +158,7 @@ impl Machine {
         } else {
             self.sessions.encode(&mut target);
         }
-        target.extend_from_slice(&self.round.to_le_bytes());
+        put_ballot(&mut target, self.ballot);
         target.extend_from_slice(&self.since.to_le_bytes());
         target
     }
@@ -173,8 +173,9 @@ impl Machine {
         }
         let sessions = Sessions::decode(reader)?;
         // Earlier releases ended here.
-        let (round, since) = (reader.u64().unwrap_or(0), reader.u64().unwrap_or(0));
-        Some(Machine { applied, time_ms, round, since, digest, vanished, sessions })
+        let ballot = ballot(reader).unwrap_or_default();
+        let since = reader.u64().unwrap_or(0);
+        Some(Machine { applied, time_ms, ballot, since, digest, vanished, sessions })
     }
 }
 

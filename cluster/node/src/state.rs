@@ -17,7 +17,7 @@
 
 use evenkeel_core::consensus::{Ballot, Configuration, ReplicaId};
 
-use crate::entry::{put_bytes, put_voters, voters};
+use crate::entry::{ballot, put_ballot, put_bytes, put_voters, voters};
 use crate::machine::Machine;
 use crate::reader::Reader;
 
@@ -173,15 +173,6 @@ impl State {
             _ => None,
         }
     }
-}
-
-fn put_ballot(target: &mut Vec<u8>, ballot: Ballot) {
-    target.extend_from_slice(&ballot.round.to_le_bytes());
-    target.extend_from_slice(&ballot.replica.0.to_le_bytes());
-}
-
-fn ballot(reader: &mut Reader<'_>) -> Option<Ballot> {
-    Some(Ballot { round: reader.u64()?, replica: ReplicaId(reader.u64()?) })
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::*;
 #[test]
 fn a_context_cut_anywhere_is_refused() {
     let full = WriteContext {
-        evaluated_in: Leading { round: 3, opening: 4 },
+        evaluated_in: Leading { ballot: Ballot { round: 3, replica: ReplicaId(8) }, opening: 4 },
         time_ms: 7,
         session: SessionStamp { session: 1, sequence: 2, acknowledged_below: 2 },
         reply: b"+OK\r\n",
@@ -21,14 +21,14 @@ fn a_context_cut_anywhere_is_refused() {
 #[test]
 fn a_write_of_an_earlier_release_reads_as_of_no_ballot() {
     let new = WriteContext {
-        evaluated_in: Leading { round: 3, opening: 4 },
+        evaluated_in: Leading { ballot: Ballot { round: 3, replica: ReplicaId(8) }, opening: 4 },
         time_ms: 7,
         session: SessionStamp { session: 1, sequence: 2, acknowledged_below: 2 },
         reply: b"+OK\r\n",
         conditions: vec![(b"key", 9)],
     };
     let mut bytes = new.encode();
-    bytes.drain(1..17);
+    bytes.drain(1..25);
     bytes[0] = KIND_WRITE;
     let old = WriteContext { evaluated_in: Leading::default(), ..new };
     assert_eq!(context(&bytes), Some(Context::Write(old)));

@@ -1,13 +1,19 @@
+use evenkeel_core::consensus::ReplicaId;
 use evenkeel_engine::batch::BatchBuilder;
 use evenkeel_engine::store::{Eviction, StoreOptions, Tier, Value};
 
 use super::*;
 use crate::entry::SessionStamp;
 
-/// A write of `x`, evaluated in the ballot of `round`, that relies on what slot `relies_on` wrote.
-fn write((round, opening): (u64, u64), relies_on: u64, value: &[u8]) -> bytes::Bytes {
+/// A ballot of the round, led by the replica, opened by the slot.
+fn leading(round: u64, replica: u64, opening: u64) -> Leading {
+    Leading { ballot: Ballot { round, replica: ReplicaId(replica) }, opening }
+}
+
+/// A write of `x` that relies on what slot `relies_on` wrote.
+fn write(evaluated_in: Leading, relies_on: u64, value: &[u8]) -> bytes::Bytes {
     let context = WriteContext {
-        evaluated_in: Leading { round, opening },
+        evaluated_in,
         time_ms: 1,
         session: SessionStamp::default(),
         reply: b"+OK\r\n",
@@ -42,19 +48,24 @@ fn after(writes: &[bytes::Bytes]) -> Vec<u8> {
 /// slot 2 went to another leader, its slot 3 relies on slot 2.
 #[test]
 fn what_a_deposed_leader_built_on_its_own_entries_falls_with_them() {
-    let first = write((1, 0), 0, b"a");
-    let (ours, built_on_ours) = (write((2, 1), 1, b"ab"), write((2, 1), 2, b"abc"));
-    let theirs = write((3, 1), 1, b"aX");
+    let first = write(leading(1, 7, 0), 0, b"a");
+    let we = leading(2, 7, 1);
+    let (ours, built_on_ours) = (write(we, 1, b"ab"), write(we, 2, b"abc"));
     assert_eq!(after(&[first.clone(), ours.clone(), built_on_ours.clone()]), b"abc");
-    assert_eq!(after(&[first.clone(), theirs, built_on_ours]), b"aX");
+    // A later round, and a higher ballot of the same round: two candidates may both have led in it.
+    for they in [leading(3, 8, 1), leading(2, 8, 1)] {
+        let theirs = write(they, 1, b"aX");
+        assert_eq!(after(&[first.clone(), theirs, built_on_ours.clone()]), b"aX");
+    }
     // What was chosen before the ballot began may be relied on, whoever wrote it.
-    assert_eq!(after(&[first, ours, write((4, 2), 2, b"abY")]), b"abY");
+    assert_eq!(after(&[first, ours, write(leading(4, 8, 2), 2, b"abY")]), b"abY");
 }
 
 #[test]
 fn the_state_that_an_earlier_release_wrote_is_read() {
-    let machine = Machine { applied: Slot(8), round: 3, since: 5, ..Machine::default() };
+    let ballot = Ballot { round: 3, replica: ReplicaId(7) };
+    let machine = Machine { applied: Slot(8), ballot, since: 5, ..Machine::default() };
     let bytes = machine.encode();
-    let old = Machine::decode(&mut Reader::new(&bytes[..bytes.len() - 16]));
-    assert_eq!(old, Some(Machine { round: 0, since: 0, ..machine }));
+    let old = Machine::decode(&mut Reader::new(&bytes[..bytes.len() - 24]));
+    assert_eq!(old, Some(Machine { ballot: Ballot::default(), since: 0, ..machine }));
 }
