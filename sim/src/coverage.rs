@@ -102,6 +102,7 @@ kinds! {
     TransferLeader "transfer-leader" "the cluster did as asked"
     MoveVoters "move-voters" "the cluster did as asked"
     Drain "drain" "the cluster did as asked"
+    CutClients "cut-clients" "a client's connection was ended"
     // Scripts.
     LeaseTrap "lease-trap" "the follower that grants the lease was restarted"
     LeaderChurn "leader-churn" "two leaders or more were cut off, one after the other"

@@ -283,6 +283,8 @@ pub enum Fault {
     MoveShard { voters: Vec<NodeIndex> },
     /// The operator takes every vote from a node, and later spreads votes evenly again.
     Drain { node: NodeIndex, lasts: Duration },
+    /// The operator ends the connections of all clients of a node, whatever they wait for.
+    CutClients,
     /// Sectors go bad at rest.
     Rot { node: NodeIndex, rot: Rot, sectors: u32 },
 }
@@ -314,6 +316,7 @@ impl Fault {
             Fault::TransferLeader { .. } => vec![Kind::TransferLeader],
             Fault::MoveShard { .. } => vec![Kind::MoveVoters],
             Fault::Drain { .. } => vec![Kind::Drain],
+            Fault::CutClients => vec![Kind::CutClients],
             other => other.local_kinds(),
         }
     }
@@ -383,6 +386,7 @@ impl Fault {
             Fault::TransferLeader { .. } => "transfer-leader",
             Fault::MoveShard { .. } => "move-voters",
             Fault::Drain { .. } => "drain",
+            Fault::CutClients => "cut-clients",
             Fault::Rot { .. } => "rot",
         }
     }
@@ -516,6 +520,7 @@ impl Fault {
             Fault::Drain { node, lasts } => {
                 write!(formatter, "{} is drained; balance after {lasts:?}", node_name(*node))
             }
+            Fault::CutClients => write!(formatter, "a node ends its clients' connections"),
             Fault::Rot { node, rot, sectors } => {
                 write!(formatter, "{sectors} sectors of {} go bad ({rot:?})", node_name(*node))
             }

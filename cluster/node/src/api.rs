@@ -221,6 +221,8 @@ pub struct NodeStatus {
     pub proposals: u64,
     /// Requests this node sent on to another.
     pub forwarded: u64,
+    /// Writes of this node's clients that are numbered and not answered yet.
+    pub writes_awaited: usize,
 }
 
 /// One keyspace.

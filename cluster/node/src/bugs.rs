@@ -21,9 +21,9 @@ pub enum Bug {
     ReadAnywhere,
     /// `lead`: a leader answers reads without asking whether its lease still holds.
     LeaseNotChecked,
-    /// `requests`: a write whose outcome is unknown is reported as not done.
+    /// `errand`: a write whose outcome is unknown is reported as not done.
     TimeoutReportedAsFailure,
-    /// `requests`: a write is repeated under a new number.
+    /// `errand`: a write is repeated under a new number.
     RepeatedUnderNewNumber,
     /// `genesis`: a node that lost its disk takes up its old identity.
     OldIdentityReused,
@@ -42,8 +42,10 @@ pub enum Bug {
     VictimNotAskedAgain,
     /// `machine`: a version is trusted, whatever ballot it was expected of.
     GhostChainApplied,
-    /// `requests`: a client that goes away while its node opens a session leaves it half open for ever.
+    /// `origin`: a client that goes away while its node opens a session leaves it half open for ever.
     OpeningLeftOpen,
+    /// `errand`: the write of a client that goes away is waited for ever, and so no reply is forgotten.
+    GoneClientAwaited,
 }
 
 impl Bug {
@@ -67,6 +69,7 @@ impl Bug {
         Bug::VictimNotAskedAgain,
         Bug::GhostChainApplied,
         Bug::OpeningLeftOpen,
+        Bug::GoneClientAwaited,
     ];
 
     /// As people type it.
@@ -90,6 +93,7 @@ impl Bug {
             Bug::VictimNotAskedAgain => "victim-not-asked-again",
             Bug::GhostChainApplied => "ghost-chain-applied",
             Bug::OpeningLeftOpen => "opening-left-open",
+            Bug::GoneClientAwaited => "gone-client-awaited",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Does: drives the consensus cores, owns the engine, talks to peers.
 //!
-//! Start at `node` for the whole, `api` for what the door sees, `requests` for the way of a command,
-//! `driver` for how effects happen.
+//! Start at `node` for the whole, `api` for what the door sees, `requests` and `errand` for the way of a
+//! command, `driver` for how effects happen.
 
 pub mod api;
 pub mod bugs;
@@ -12,6 +12,7 @@ pub mod command;
 pub mod config;
 mod driver;
 mod entry;
+mod errand;
 pub mod error;
 mod forward;
 mod genesis;

@@ -16,6 +16,7 @@ use evenkeel_wire::reply::Reply;
 
 use crate::api::{Decided, Operated, Operation, ShardState};
 use crate::entry;
+use crate::errand::Errand;
 use crate::group::{Group, PLACEMENT_GROUP};
 use crate::lead::Attempt;
 use crate::node::Node;
@@ -283,7 +284,7 @@ impl Node {
                 return Ok(self.decided(map.epoch(), &plan.unwrap_or_default()));
             };
             let task = Task::Place(Bytes::from(command.encode()));
-            let reply = Rc::clone(self).serve(order(PLACEMENT_GROUP, task), false, None).await;
+            let reply = Errand::new(self, order(PLACEMENT_GROUP, task), false).run().await;
             let epoch = match &reply {
                 Reply::Integer(epoch) => *epoch as u64,
                 Reply::Error(text) => match text.strip_prefix(STALE) {
@@ -327,7 +328,7 @@ impl Node {
     }
 
     async fn ask(self: &Rc<Node>, number: u32, task: Task) -> Result<Reply, String> {
-        match Rc::clone(self).serve(order(number, task), false, None).await {
+        match Errand::new(self, order(number, task), false).run().await {
             Reply::Error(text) => Err(text.to_string()),
             reply => Ok(reply),
         }

@@ -39,6 +39,11 @@ impl Origin {
         self.outstanding.remove(&(stamp.session, stamp.sequence));
     }
 
+    /// How many writes have no answer yet.
+    pub(crate) fn awaited(&self) -> usize {
+        self.outstanding.len()
+    }
+
     /// The group does not know this session any more.
     pub(crate) fn forget(&mut self, session: u64) {
         if self.session == Some(session) {

@@ -3,10 +3,8 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use evenkeel_core::consensus::ReplicaId;
 use evenkeel_core::placement::slots;
 use evenkeel_engine::limits;
 use evenkeel_runtime as runtime;
@@ -15,36 +13,15 @@ use evenkeel_wire::command::{Command, OwnedCommand};
 use evenkeel_wire::reply::Reply;
 
 use crate::api::{Execution, KEYSPACE_CACHE, KEYSPACE_DEFAULT, KEYSPACE_NAMES, Order, Watched};
-use crate::bugs::{Bug, planted};
 use crate::command::scan;
 use crate::command::scatter::{self, Plan, Split};
-use crate::config::ClusterMode;
-use crate::forward::Answer;
+use crate::errand::Errand;
 use crate::group::group_of;
-use crate::lead::{Attempt, is_write};
-use crate::metrics::count;
+use crate::lead::is_write;
 use crate::node::Node;
 use crate::order::{Entry, Kind, Turn};
-use crate::origin::Opening;
-use crate::request::{NotHere, Request, Task};
-use crate::space::is_refusal;
+use crate::request::{Request, Task};
 use crate::sweep;
-
-/// How long to wait before asking again who leads.
-const RETRY_PAUSE: Duration = Duration::from_millis(10);
-
-/// How long to wait for a session that somebody else is opening.
-const SESSION_PAUSE: Duration = Duration::from_millis(2);
-
-/// A request that is being served, and what has become of it so far.
-struct Errand {
-    request: Request,
-    /// Somebody may have put it into a log, with its present stamp: its outcome may be unknown.
-    tried: bool,
-    /// Who was last said to lead.
-    hint: Option<ReplicaId>,
-    tries: usize,
-}
 
 /// A request that is ready to run, in one or several groups.
 enum Job {
@@ -194,7 +171,7 @@ impl Node {
     }
 
     /// The one hash slot of a transaction's keys.
-    fn transaction_slot(
+    pub(crate) fn transaction_slot(
         &self,
         commands: &[OwnedCommand],
         watches: &[(Bytes, u64)],
@@ -243,25 +220,14 @@ impl Node {
     }
 
     /// The common case: the first try happens at once, and a lease read is answered by it.
-    fn start_one(self: &Rc<Node>, mut request: Request, kind: Kind, turn: Turn) -> Execution {
-        if kind == Kind::Write {
-            request.stamp = self.origins.borrow_mut()[request.group as usize].stamp();
+    fn start_one(self: &Rc<Node>, request: Request, kind: Kind, turn: Turn) -> Execution {
+        let mut errand = Errand::new(self, request, kind == Kind::Write);
+        if let Some(reply) = errand.try_now() {
+            return Execution::Done(reply);
         }
-        let first = if kind == Kind::Write && request.stamp.is_none() {
-            None
-        } else {
-            match self.attempt(&request) {
-                Attempt::Answered(reply) => {
-                    self.answered(&request);
-                    return Execution::Done(reply);
-                }
-                attempt => Some(attempt),
-            }
-        };
-        let node = Rc::clone(self);
         Execution::Pending(Box::pin(async move {
             let _turn = turn;
-            node.serve(request, kind == Kind::Write, first).await
+            errand.run().await
         }))
     }
 
@@ -269,15 +235,15 @@ impl Node {
         match job {
             Job::One(request) => {
                 let writes = request.needs_session();
-                self.serve(request, writes, None).await
+                Errand::new(&self, request, writes).run().await
             }
             Job::Many(requests, plan) => {
                 let writes = requests.first().is_some_and(Request::needs_session);
                 let parts: Vec<_> = requests
                     .into_iter()
                     .map(|request| {
-                        let node = Rc::clone(&self);
-                        runtime::spawn(async move { node.serve(request, writes, None).await })
+                        let errand = Errand::new(&self, request, writes);
+                        runtime::spawn(errand.run())
                     })
                     .collect();
                 let mut replies = Vec::with_capacity(parts.len());
@@ -299,8 +265,7 @@ impl Node {
             loop {
                 let task = Task::Command(command.clone());
                 let request = Request { group, task, stamp: None };
-                let node = Rc::clone(&self);
-                let reply = node.serve(request, sweep == Sweep::Flush, None).await;
+                let reply = Errand::new(&self, request, sweep == Sweep::Flush).run().await;
                 match (sweep, reply) {
                     (_, error @ Reply::Error(_)) => return error,
                     (Sweep::Flush, Reply::Integer(0)) => break,
@@ -329,197 +294,6 @@ impl Node {
         matches!(evenkeel_wire::command::parse(&arguments), Ok(Command::FlushAll))
     }
 
-    /// Gets a request answered by whoever leads its group, within the request's time.
-    pub(crate) async fn serve(
-        self: Rc<Node>,
-        request: Request,
-        writes: bool,
-        first: Option<Attempt>,
-    ) -> Reply {
-        let limit = self.config.request_timeout.as_micros() as u64;
-        let deadline = runtime::clock::monotonic_us() + limit;
-        let hint = self.origins.borrow()[request.group as usize].leader;
-        let mut errand = Errand { request, tried: false, hint, tries: 0 };
-        let mut first = first;
-        let reply = loop {
-            if deadline <= runtime::clock::monotonic_us() {
-                break timed_out(writes && errand.tried);
-            }
-            if writes && errand.request.stamp.is_none() {
-                errand.request.stamp = self.stamp(errand.request.group, deadline).await;
-                if errand.request.stamp.is_none() {
-                    continue;
-                }
-            }
-            let tried = errand.tried;
-            match self.try_once(&mut errand, first.take(), deadline).await {
-                // It says that nothing was done now; what an earlier try did, nobody knows.
-                Answer::Reply(reply) if tried && is_refusal(&reply) => break timed_out(true),
-                Answer::Reply(reply) => break reply,
-                Answer::NotHere(NotHere::Leader(leader)) => errand.hint = leader,
-                Answer::NotHere(NotHere::Damaged) if self.config.cluster.members.len() == 1 => {
-                    break Reply::error(
-                        "ERR the value is damaged on disk and there is no other copy: `evenkeel \
-                         inspect` names the place; write the key again, or delete it",
-                    );
-                }
-                Answer::NotHere(NotHere::Busy | NotHere::Damaged | NotHere::Unsure)
-                | Answer::Lost => {
-                    errand.hint = None;
-                }
-                Answer::NotHere(NotHere::NoSession) => {
-                    if let Some(reply) = self.session_gone(&mut errand) {
-                        break reply;
-                    }
-                }
-            }
-            if planted(Bug::RepeatedUnderNewNumber) {
-                self.answered(&errand.request);
-                errand.request.stamp = None;
-            }
-            runtime::sleep(RETRY_PAUSE).await;
-        };
-        self.answered(&errand.request);
-        reply
-    }
-
-    /// Here if this node leads, else wherever the leader is thought to be.
-    async fn try_once(
-        self: &Rc<Node>,
-        errand: &mut Errand,
-        first: Option<Attempt>,
-        deadline: u64,
-    ) -> Answer {
-        errand.tries += 1;
-        let attempt = first.unwrap_or_else(|| self.attempt(&errand.request));
-        // From here on, with this stamp, somebody may have put it into a log.
-        let proposed = matches!(attempt, Attempt::Proposed(_));
-        let leader = match self.lead_within(&errand.request, attempt, deadline).await {
-            Ok(reply) => return Answer::Reply(reply),
-            Err(NotHere::Leader(leader)) => leader.or(errand.hint),
-            Err(NotHere::NoSession) if !errand.tried && !proposed => {
-                return Answer::NotHere(NotHere::NoSession);
-            }
-            Err(other) => {
-                errand.tried = true;
-                return Answer::NotHere(other);
-            }
-        };
-        errand.tried |= proposed;
-        let Some(leader) = self.whom_to_ask(&errand.request, leader, errand.tries) else {
-            return Answer::NotHere(NotHere::Leader(None));
-        };
-        if self.config.mode == ClusterMode::Redirect
-            && let Some(moved) = self.moved(&errand.request, leader)
-        {
-            return Answer::Reply(moved);
-        }
-        count(&self.metrics.forwarded);
-        let answer = self.forward(leader, &errand.request, deadline).await;
-        let led = matches!(answer, Answer::Reply(_)).then_some(leader);
-        self.origins.borrow_mut()[errand.request.group as usize].leader = led;
-        // Whoever says that it does not lead, or does not know the session, has done nothing.
-        let untouched = matches!(answer, Answer::NotHere(NotHere::Leader(_) | NotHere::NoSession));
-        errand.tried |= !untouched;
-        answer
-    }
-
-    /// Whoever is said to lead; if nobody is, somebody who should know.
-    fn whom_to_ask(
-        self: &Rc<Node>,
-        request: &Request,
-        leader: Option<ReplicaId>,
-        tries: usize,
-    ) -> Option<ReplicaId> {
-        match leader {
-            Some(leader) => Some(leader).filter(|leader| !self.is_self(*leader)),
-            None if self.is_voter(request.group) => None, // It will hear as soon as anybody.
-            None => self.somebody_of(request.group, tries),
-        }
-    }
-
-    async fn lead_within(
-        self: &Rc<Node>,
-        request: &Request,
-        attempt: Attempt,
-        deadline: u64,
-    ) -> Result<Reply, NotHere> {
-        let left = deadline.saturating_sub(runtime::clock::monotonic_us());
-        let led = self.lead(request, attempt);
-        match runtime::timeout(Duration::from_micros(left), led).await {
-            Ok(result) => result,
-            Err(_) => Err(NotHere::Unsure),
-        }
-    }
-
-    /// The group has forgotten the session. `Some`: the client must hear that nobody knows.
-    fn session_gone(&self, errand: &mut Errand) -> Option<Reply> {
-        let stamp = errand.request.stamp.take()?;
-        let mut origins = self.origins.borrow_mut();
-        let origin = &mut origins[errand.request.group as usize];
-        origin.answered(stamp);
-        origin.forget(stamp.session);
-        errand.tried.then(|| timed_out(true))
-    }
-
-    /// Numbers a write, opening a session first if there is none.
-    async fn stamp(
-        self: &Rc<Node>,
-        group: u32,
-        deadline: u64,
-    ) -> Option<crate::entry::SessionStamp> {
-        if let Some(stamp) = self.origins.borrow_mut()[group as usize].stamp() {
-            return Some(stamp);
-        }
-        if self.origins.borrow()[group as usize].opening {
-            runtime::sleep(SESSION_PAUSE).await;
-            return None;
-        }
-        let opening = Opening::begin(self, group);
-        let task = Task::OpenSession { nonce: runtime::random_u64() };
-        let request = Request { group, task, stamp: None };
-        let left = deadline.saturating_sub(runtime::clock::monotonic_us());
-        let opened = Box::pin(Rc::clone(self).serve(request, false, None));
-        let opened = runtime::timeout(Duration::from_micros(left), opened).await;
-        opening.answered();
-        let mut origins = self.origins.borrow_mut();
-        let origin = &mut origins[group as usize];
-        match opened {
-            Ok(Reply::Integer(id)) => {
-                origin.session = Some(id as u64);
-                origin.stamp()
-            }
-            Ok(_) | Err(_) => None,
-        }
-    }
-
-    fn answered(&self, request: &Request) {
-        if let Some(stamp) = request.stamp {
-            self.origins.borrow_mut()[request.group as usize].answered(stamp);
-        }
-    }
-
-    /// `MOVED`, if the leader is a member whose client address is known.
-    fn moved(&self, request: &Request, leader: ReplicaId) -> Option<Reply> {
-        let slot = match &request.task {
-            Task::Command(owned) => {
-                let arguments = owned.arguments();
-                let command = evenkeel_wire::command::parse(&arguments).ok()?;
-                *slots_named(&command).first()?
-            }
-            Task::Transaction { commands, watches } => {
-                let slot = self.transaction_slot(commands, watches).ok()?;
-                slot?
-            }
-            Task::Versions(keys) => slots::slot(keys.first()?),
-            Task::OpenSession { .. } | Task::Place(_) | Task::Transfer(_) | Task::Describe => {
-                return None; // The node that was asked sees to it.
-            }
-        };
-        let address = self.client_address(leader)?;
-        Some(Reply::error(format!("MOVED {slot} {address}")))
-    }
-
     pub(crate) fn group_of(&self, slot: u16) -> u32 {
         group_of(slot, self.config.cluster.shard_count)
     }
@@ -543,7 +317,7 @@ impl Request {
 }
 
 /// The hash slots of a command's keys.
-fn slots_named(command: &Command<'_>) -> BTreeSet<u16> {
+pub(crate) fn slots_named(command: &Command<'_>) -> BTreeSet<u16> {
     let slots = RefCell::new(BTreeSet::new());
     let _where = scatter::split(command, |key| {
         slots.borrow_mut().insert(slots::slot(key));
@@ -580,14 +354,6 @@ pub fn unknown_keyspace(number: i64) -> Reply {
         "ERR DB index is out of range: there is no keyspace {number}; 0 is `{}`, 1 is `{}`",
         KEYSPACE_NAMES[0], KEYSPACE_NAMES[1]
     ))
-}
-
-fn timed_out(maybe_done: bool) -> Reply {
-    Reply::error(if maybe_done && !planted(Bug::TimeoutReportedAsFailure) {
-        "TIMEOUT no quorum answered in time; the outcome is unknown: the write may or may not happen"
-    } else {
-        "CLUSTERDOWN no leader answered in time; nothing was changed: try again"
-    })
 }
 
 fn gone() -> Reply {

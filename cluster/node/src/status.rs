@@ -13,6 +13,7 @@ use crate::api::{
 use crate::config::ClusterMode;
 use crate::genesis::{founder_id, placement_voters};
 use crate::node::Node;
+use crate::origin::Origin;
 
 impl Node {
     /// Who serves what, as far as this node knows. Costs a walk over all shards.
@@ -86,6 +87,7 @@ impl Node {
             disk_backend: engine.disk.to_string(),
             proposals: self.metrics.proposals.get(),
             forwarded: self.metrics.forwarded.get(),
+            writes_awaited: self.origins.borrow().iter().map(Origin::awaited).sum(),
             ..NodeStatus::default()
         };
         for group in shards {

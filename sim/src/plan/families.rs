@@ -38,6 +38,7 @@ pub(super) enum Family {
     Transfers,
     Moves,
     Drains,
+    CutClients,
     Rings,
     Swizzles,
     SlowLinks,
@@ -131,7 +132,12 @@ pub(super) fn families(plan: &Plan, random: &mut Random) -> Vec<Family> {
         Scenario::WipeAndRejoin => vec![Family::Wipes],
         Scenario::Series(series) => vec![Family::Series(series)],
     };
-    chosen.into_iter().filter(|family| is_survivable(plan, *family)).collect()
+    // From a stream of its own: every seed keeps the families that it had.
+    let is_cut_off = matches!(plan.scenario, Scenario::Swarm)
+        && !chosen.is_empty()
+        && random.child("cut-clients").chance_ppm(200_000);
+    let chosen = chosen.into_iter().chain(is_cut_off.then_some(Family::CutClients));
+    chosen.filter(|family| is_survivable(plan, *family)).collect()
 }
 
 /// What would need a second node's copy needs a second node.
@@ -258,6 +264,7 @@ fn draw(plan: &Plan, family: Family, random: &mut Random) -> Fault {
         }
         Family::Moves => Fault::MoveShard { voters: three_of(plan.node_count, random) },
         Family::Drains => Fault::Drain { node, lasts },
+        Family::CutClients => Fault::CutClients,
         other => draw_local(plan, other, node, lasts, random),
     }
 }

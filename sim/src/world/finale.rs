@@ -10,8 +10,9 @@ use evenkeel_runtime as runtime;
 use evenkeel_runtime::simulated;
 
 use super::clients::ask;
+
 use super::session::Session;
-use super::{World, injector, operator, world};
+use super::{Host, World, injector, operator, world};
 use crate::model::Action;
 use crate::random::Random;
 use crate::workload::{KEY_COUNT, Request, Shape, Workload};
@@ -20,6 +21,8 @@ use crate::workload::{KEY_COUNT, Request, Shape, Workload};
 const SERVES_WITHIN: Duration = Duration::from_secs(30);
 /// And all replicas have applied the same within this.
 const CONVERGES_WITHIN: Duration = Duration::from_secs(30);
+/// Everything that clients who have gone had asked for is over within this.
+const NOTICES_WITHIN: Duration = Duration::from_secs(30);
 /// A seed in which less was answered has shown nothing.
 const ANSWERS_MIN: u64 = 10;
 
@@ -53,7 +56,7 @@ pub(super) async fn finish(world: &Rc<World>) {
         world.fail("work", claim, Vec::new());
         return;
     }
-    check_bounds(world);
+    check_bounds(world).await;
     judge(world);
 }
 
@@ -177,8 +180,17 @@ fn lag(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// No node holds more than it was told that it may.
-fn check_bounds(world: &World) {
+/// No node holds more than it was told that it may, or waits for clients that are gone.
+async fn check_bounds(world: &World) {
+    if !is_done_within(NOTICES_WITHIN, forget_clients(world)).await {
+        let mut nodes = world.hosts.iter().map(awaited).zip(0..);
+        let (count, index) = nodes.find(|(count, _)| *count > 0).unwrap_or_default();
+        let claim = format!(
+            "{} awaits answers to {count} writes {NOTICES_WITHIN:?} after its last client has gone",
+            super::host_name(index)
+        );
+        world.fail("bounds", claim, Vec::new());
+    }
     for (index, host) in world.hosts.iter().enumerate() {
         let Some(node) = host.node.borrow().upgrade() else { continue };
         for keyspace in node.status().keyspaces {
@@ -194,6 +206,17 @@ fn check_bounds(world: &World) {
             }
         }
     }
+}
+
+async fn forget_clients(world: &World) {
+    while world.hosts.iter().any(|host| awaited(host) > 0) {
+        simulated::sleep_true(Duration::from_millis(20)).await;
+    }
+}
+
+/// Writes that a node has numbered and not answered.
+fn awaited(host: &Host) -> usize {
+    host.node.borrow().upgrade().map_or(0, |node| node.status().writes_awaited)
 }
 
 fn judge(world: &World) {

@@ -125,6 +125,7 @@ async fn strike_locally(world: &Rc<World>, fault: Fault) {
             world.feel(Kind::ClockFreeze, clocks::reads(world.id(node)).wall - before);
             clocks::thaw(world.id(node));
         }
+        Fault::CutClients => operator::cut_clients(world).await,
         Fault::TransferLeader { to } => operator::transfer(world, to).await,
         Fault::MoveShard { voters } => operator::move_first_shard(world, &voters).await,
         Fault::Drain { node, lasts } => {

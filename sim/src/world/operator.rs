@@ -1,5 +1,5 @@
-//! What an operator does: changes of leaders and voters, asked for over RESP as anybody would, of
-//! whichever node comes to hand. Whatever the answer, it only has to be one.
+//! What an operator does: changes of leaders and voters, and what ends clients, asked for over RESP as
+//! anybody would, of whichever node comes to hand. Whatever the answer, it only has to be one.
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -18,23 +18,31 @@ use crate::fault::NodeIndex;
 const PATIENCE: Duration = Duration::from_secs(3);
 
 pub(super) async fn transfer(world: &Rc<World>, to: Option<NodeIndex>) {
-    let mut words = vec!["TRANSFER".to_owned(), "0".to_owned()];
+    let mut words = words("EVENKEEL TRANSFER 0");
     words.extend(to.map(host_name));
     ask(world, words, Some(Kind::TransferLeader)).await;
 }
 
 pub(super) async fn move_first_shard(world: &Rc<World>, voters: &[NodeIndex]) {
-    let mut words = vec!["MOVE".to_owned(), "0".to_owned()];
+    let mut words = words("EVENKEEL MOVE 0");
     words.extend(voters.iter().copied().map(host_name));
     ask(world, words, Some(Kind::MoveVoters)).await;
 }
 
 pub(super) async fn drain(world: &Rc<World>, node: NodeIndex) {
-    ask(world, vec!["DRAIN".to_owned(), host_name(node)], Some(Kind::Drain)).await;
+    ask(world, words(&format!("EVENKEEL DRAIN {}", host_name(node))), Some(Kind::Drain)).await;
 }
 
 pub(super) async fn balance(world: &Rc<World>) {
-    ask(world, vec!["BALANCE".to_owned()], None).await;
+    ask(world, words("EVENKEEL BALANCE"), None).await;
+}
+
+pub(super) async fn cut_clients(world: &Rc<World>) {
+    ask(world, words("CLIENT KILL USER default"), Some(Kind::CutClients)).await;
+}
+
+fn words(line: &str) -> Vec<String> {
+    line.split(' ').map(str::to_owned).collect()
 }
 
 /// From a machine of its own, so that it is nobody's fault if the answer does not come.
@@ -64,8 +72,7 @@ pub(super) async fn are_done(world: &Rc<World>) {
 
 async fn converse(node: NodeIndex, words: Vec<String>, kind: Option<Kind>) {
     let world = super::world();
-    let mut command = vec![b"EVENKEEL".to_vec()];
-    command.extend(words.iter().map(|word| word.clone().into_bytes()));
+    let command: Vec<Vec<u8>> = words.iter().map(|word| word.clone().into_bytes()).collect();
     let said = words.join(" ");
     // Whoever cannot be reached is not asked twice: the next one has the same map.
     for step in 0..world.hosts.len() {
@@ -80,11 +87,15 @@ async fn converse(node: NodeIndex, words: Vec<String>, kind: Option<Kind>) {
                 return world.note(&format!("{} refuses {said}: {refusal}", host_name(node)));
             }
             Ok([Reply::Error(refusal)]) => {
-                let claim = format!("{} says to EVENKEEL {said}: {refusal}", host_name(node));
+                let claim = format!("{} says to {said}: {refusal}", host_name(node));
                 return world.fail("operator", claim, Vec::new());
             }
-            Ok(_) => {
-                kind.into_iter().for_each(|kind| world.feel(kind, 1));
+            Ok(replies) => {
+                let effects = match replies {
+                    [Reply::Integer(count)] => *count as u64,
+                    _ => 1,
+                };
+                kind.into_iter().for_each(|kind| world.feel(kind, effects));
                 return world.note(&format!("{} does {said}", host_name(node)));
             }
             Err(_) => return world.note(&format!("nobody knows what came of {said}")),

@@ -266,6 +266,7 @@ fn evenkeel(text: &mut Text, facts: &Facts<'_>) {
     text.line("leader_changes", status.leader_changes);
     text.line("proposals", status.proposals);
     text.line("forwarded", status.forwarded);
+    text.line("writes_awaited", status.writes_awaited);
     text.line("log_bytes", status.log_bytes);
     text.line("log_segments", status.log_segments);
     text.line("log_segments_free", status.log_segments_free);
