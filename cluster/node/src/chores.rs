@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use evenkeel_core::consensus::{Configuration, Consensus, Input, ReplicaId};
+use evenkeel_core::consensus::{Configuration, Consensus, Input, ReplicaId, Slot};
 use evenkeel_core::placement::{MapCommand, MapError, PlacementMap};
 use evenkeel_engine::batch::BatchBuilder;
 use evenkeel_runtime as runtime;
@@ -211,7 +211,7 @@ impl Node {
         self: &Rc<Node>,
         group: &mut crate::group::Group,
         payload: Bytes,
-    ) -> Attempt {
+    ) -> Attempt<Slot> {
         self.propose(group, payload, &[])
     }
 }

@@ -107,7 +107,7 @@ impl Node {
         }
     }
 
-    fn role_changed(&self, group: &mut Group, role: Role) {
+    fn role_changed(self: &Rc<Node>, group: &mut Group, role: Role) {
         let led = group.is_leader();
         group.role = role;
         if role == Role::Leader {
@@ -121,7 +121,9 @@ impl Node {
             Role::Follower { leader: None } | Role::Candidate => (),
         }
         if led && !group.is_leader() {
-            group.abandon_waiters();
+            for waiter in group.abandon_waiters().into_values() {
+                self.tell(waiter.asker, Fate::Unknown);
+            }
         }
         if led != group.is_leader() {
             tracing::debug!(group = group.number, leads = !led, "leadership changed");
@@ -209,7 +211,23 @@ impl Node {
                 outcome => outcome,
             };
             settle_overlay(group, slot, &payload);
-            settle_waiter(group, slot, &payload, outcome);
+            self.settle_waiter(group, slot, &payload, outcome);
+        }
+    }
+
+    fn settle_waiter(
+        self: &Rc<Node>,
+        group: &mut Group,
+        slot: Slot,
+        payload: &Bytes,
+        outcome: Outcome,
+    ) {
+        if let Some(waiter) = group.waiting.remove(&slot) {
+            let is_its_own = waiter.payload == *payload;
+            self.tell(
+                waiter.asker,
+                if is_its_own { Fate::Settled(outcome) } else { Fate::Displaced },
+            );
         }
     }
 
@@ -328,13 +346,5 @@ fn settle_overlay(group: &mut Group, slot: Slot, payload: &Bytes) {
     for operation in batch.operations() {
         let (Operation::Put { key, .. } | Operation::Delete { key }) = operation;
         group.overlay.settle(key, slot);
-    }
-}
-
-fn settle_waiter(group: &mut Group, slot: Slot, payload: &Bytes, outcome: Outcome) {
-    if let Some(waiter) = group.waiting.remove(&slot) {
-        let fate =
-            if waiter.payload == *payload { Fate::Settled(outcome) } else { Fate::Displaced };
-        let _gone = waiter.sender.send(fate);
     }
 }

@@ -1,5 +1,6 @@
 //! One request on its way to whoever leads its group: asked, asked again, and answered within its time.
 
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use crate::forward::Answer;
 use crate::lead::Attempt;
 use crate::metrics::count;
 use crate::node::Node;
+use crate::order::Turn;
 use crate::origin::Opening;
 use crate::request::{NotHere, Request, Task};
 use crate::requests::slots_named;
@@ -42,6 +44,8 @@ pub(crate) struct Errand {
     /// Who was last said to lead.
     hint: Option<ReplicaId>,
     tries: usize,
+    /// Its place among its connection's commands, if it has one of its own.
+    pub(crate) turn: Option<Turn>,
 }
 
 impl Drop for Errand {
@@ -61,7 +65,7 @@ impl Errand {
         }
         let hint = origin.leader;
         let node = Rc::clone(node);
-        Errand { node, request, writes, first: None, tried: false, hint, tries: 0 }
+        Errand { node, request, writes, first: None, tried: false, hint, tries: 0, turn: None }
     }
 
     /// The first try, without waiting. `None`: `run` goes on from it.
@@ -82,47 +86,56 @@ impl Errand {
     }
 
     /// Gets the request answered by whoever leads its group, within the request's time.
-    pub(crate) async fn run(mut self) -> Reply {
-        let limit = self.node.config.request_timeout.as_micros() as u64;
-        let deadline = runtime::clock::monotonic_us() + limit;
-        let reply = loop {
-            if deadline <= runtime::clock::monotonic_us() {
-                break timed_out(self.writes && self.tried);
-            }
-            if self.writes && self.request.stamp.is_none() && !self.number(deadline).await {
-                continue;
-            }
-            let tried = self.tried;
-            match self.try_once(deadline).await {
-                // It says that nothing was done now; what an earlier try did, nobody knows.
-                Answer::Reply(reply) if tried && is_refusal(&reply) => break timed_out(true),
-                Answer::Reply(reply) => break reply,
-                Answer::NotHere(NotHere::Leader(leader)) => self.hint = leader,
-                Answer::NotHere(NotHere::Damaged)
-                    if self.node.config.cluster.members.len() == 1 =>
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an async function keeps its argument beside what it makes of it: the errand twice"
+    )]
+    pub(crate) fn run(mut self) -> impl Future<Output = Reply> {
+        async move {
+            let limit = self.node.config.request_timeout.as_micros() as u64;
+            let deadline = runtime::clock::monotonic_us() + limit;
+            let reply = loop {
+                if deadline <= runtime::clock::monotonic_us() {
+                    break timed_out(self.writes && self.tried);
+                }
+                if self.writes
+                    && self.request.stamp.is_none()
+                    && !Box::pin(self.number(deadline)).await
                 {
-                    break Reply::error(
-                        "ERR the value is damaged on disk and there is no other copy: `evenkeel \
-                         inspect` names the place; write the key again, or delete it",
-                    );
+                    continue;
                 }
-                Answer::NotHere(NotHere::Busy | NotHere::Damaged | NotHere::Unsure)
-                | Answer::Lost => {
-                    self.hint = None;
-                }
-                Answer::NotHere(NotHere::NoSession) => {
-                    if let Some(reply) = self.session_gone() {
-                        break reply;
+                let tried = self.tried;
+                match self.try_once(deadline).await {
+                    // It says that nothing was done now; what an earlier try did, nobody knows.
+                    Answer::Reply(reply) if tried && is_refusal(&reply) => break timed_out(true),
+                    Answer::Reply(reply) => break reply,
+                    Answer::NotHere(NotHere::Leader(leader)) => self.hint = leader,
+                    Answer::NotHere(NotHere::Damaged)
+                        if self.node.config.cluster.members.len() == 1 =>
+                    {
+                        break Reply::error(
+                            "ERR the value is damaged on disk and there is no other copy: `evenkeel \
+                             inspect` names the place; write the key again, or delete it",
+                        );
+                    }
+                    Answer::NotHere(NotHere::Busy | NotHere::Damaged | NotHere::Unsure)
+                    | Answer::Lost => {
+                        self.hint = None;
+                    }
+                    Answer::NotHere(NotHere::NoSession) => {
+                        if let Some(reply) = self.session_gone() {
+                            break reply;
+                        }
                     }
                 }
-            }
-            if planted(Bug::RepeatedUnderNewNumber) {
-                self.answered();
-            }
-            runtime::sleep(RETRY_PAUSE).await;
-        };
-        self.answered();
-        reply
+                if planted(Bug::RepeatedUnderNewNumber) {
+                    self.answered();
+                }
+                runtime::sleep(RETRY_PAUSE).await;
+            };
+            self.answered();
+            reply
+        }
     }
 
     /// Nobody will ask for the request again under the number that it has.
@@ -180,7 +193,7 @@ impl Errand {
 
     async fn lead_within(&self, attempt: Attempt, deadline: u64) -> Result<Reply, NotHere> {
         let left = deadline.saturating_sub(runtime::clock::monotonic_us());
-        let led = self.node.lead(&self.request, attempt);
+        let led = pin!(self.node.lead(&self.request, attempt));
         match runtime::timeout(Duration::from_micros(left), led).await {
             Ok(result) => result,
             Err(_) => Err(NotHere::Unsure),

@@ -16,8 +16,10 @@ use evenkeel_wire::reply::Reply;
 use tokio::sync::oneshot;
 
 use crate::entry::SessionStamp;
-use crate::group::PLACEMENT_GROUP;
-use crate::lead::Attempt;
+use crate::group::{Asked, Asker, Fate, PLACEMENT_GROUP};
+use crate::lead::{Attempt, verdict};
+use crate::machine::Outcome;
+use crate::metrics::count;
 use crate::node::Node;
 use crate::reply;
 use crate::request::{NotHere, Request, Task};
@@ -50,16 +52,9 @@ impl Node {
         request: &Request,
         deadline: u64,
     ) -> Answer {
-        let id = self.next_forward.get();
-        self.next_forward.set(id.wrapping_add(1));
-        let frame = Frame::Forward(to_wire(id, request, self.peers.map_epoch.get()));
-        let (sender, receiver) = oneshot::channel();
-        let pending = PendingForward { group: request.group, to: leader, sender };
-        self.forwards.borrow_mut().insert(id, pending);
-        if !self.peers.send(leader, &frame) {
-            self.forwards.borrow_mut().remove(&id);
+        let Some((id, receiver)) = self.send_forward(leader, request) else {
             return Answer::NotHere(NotHere::Busy);
-        }
+        };
         let left = deadline.saturating_sub(runtime::clock::monotonic_us());
         let wait = ANSWER_TIMEOUT.min(Duration::from_micros(left));
         let answer = runtime::timeout(wait, receiver).await;
@@ -68,6 +63,26 @@ impl Node {
             Ok(Ok(outcome)) => from_outcome(outcome),
             Ok(Err(_)) | Err(_) => Answer::Lost,
         }
+    }
+
+    /// The number under which the request went out, and where its answer arrives. (Not part of `forward`
+    /// itself, which would then carry the whole frame for as long as it waits.)
+    fn send_forward(
+        &self,
+        leader: ReplicaId,
+        request: &Request,
+    ) -> Option<(u64, oneshot::Receiver<ForwardOutcome>)> {
+        let id = self.next_forward.get();
+        self.next_forward.set(id.wrapping_add(1));
+        let frame = Frame::Forward(to_wire(id, request, self.peers.map_epoch.get()));
+        let (sender, receiver) = oneshot::channel();
+        let pending = PendingForward { group: request.group, to: leader, sender };
+        self.forwards.borrow_mut().insert(id, pending);
+        let is_sent = self.peers.send(leader, &frame);
+        if !is_sent {
+            self.forwards.borrow_mut().remove(&id);
+        }
+        is_sent.then_some((id, receiver))
     }
 
     pub(crate) fn forward_answered(&self, answer: ForwardReply) {
@@ -87,7 +102,6 @@ impl Node {
     /// Another node asks: lead the request here, or say who might.
     pub(crate) fn serve_forward(self: &Rc<Node>, from: ReplicaId, forward: Forward) {
         let id = forward.id;
-        let node = Rc::clone(self);
         let early = if SERVED_COUNT_MAX <= self.served.get() {
             Some(ForwardOutcome::Busy(Busy {}))
         } else if forward.map_epoch < self.peers.map_epoch.get() {
@@ -107,23 +121,55 @@ impl Node {
             self.peers.send(from, &Frame::ForwardReply(ForwardReply { id, outcome }));
             return;
         };
-        match self.attempt(&request) {
-            Attempt::Answered(answer) => self.answer_forward(from, id, Ok(answer)),
-            Attempt::NotHere(not_here) => self.answer_forward(from, id, Err(not_here)),
-            attempt => {
-                self.served.set(self.served.get() + 1);
-                drop(runtime::spawn(async move {
-                    let led = node.lead(&request, attempt);
-                    let led = runtime::timeout(node.config.request_timeout, led).await;
-                    node.served.set(node.served.get() - 1);
-                    node.answer_forward(from, id, led.unwrap_or(Err(NotHere::Unsure)));
-                }));
+        self.served.set(self.served.get() + 1);
+        self.lead_for(Asked { from, id, request });
+    }
+
+    /// Leads a request of another node, which is told as soon as the fate of what was proposed is known:
+    /// only what needs more than one try has a task that waits.
+    fn lead_for(self: &Rc<Node>, asked: Asked) {
+        let attempt = match self.first_try(&asked.request) {
+            Attempt::Answered(reply) => return self.answer_forward(&asked, Ok(reply)),
+            Attempt::NotHere(not_here) => return self.answer_forward(&asked, Err(not_here)),
+            Attempt::Proposed(slot) => {
+                let mut group = self.groups[asked.request.group as usize].borrow_mut();
+                match group.waiting.get_mut(&slot) {
+                    Some(waiter) => waiter.asker = Asker::Peer(asked),
+                    // Settled within the step: its outcome is in the session table.
+                    None => self.answer_forward(&asked, Err(NotHere::Unsure)),
+                }
+                return;
+            }
+            Attempt::Confirming(receiver) => Attempt::Confirming(receiver),
+            Attempt::Fetch(keys) => Attempt::Fetch(keys),
+        };
+        drop(runtime::spawn(Rc::clone(self).lead_at_length(asked, Some(attempt))));
+    }
+
+    /// The long way; `first` is the try that was made already.
+    async fn lead_at_length(self: Rc<Node>, asked: Asked, first: Option<Attempt>) {
+        let first = first.unwrap_or_else(|| self.attempt(&asked.request));
+        let led = self.lead(&asked.request, first);
+        let led = runtime::timeout(self.config.request_timeout, led).await;
+        self.answer_forward(&asked, led.unwrap_or(Err(NotHere::Unsure)));
+    }
+
+    /// What another node asked for has been proposed, and this became of it.
+    pub(crate) fn tell_peer(self: &Rc<Node>, asked: Asked, fate: Fate) {
+        if let Fate::Settled(Outcome::Applied(bytes)) = fate {
+            return self.send_outcome(&asked, ForwardOutcome::Reply(bytes.into()));
+        }
+        match verdict(fate) {
+            Some(led) => self.answer_forward(&asked, led),
+            None => {
+                count(&self.metrics.retried);
+                drop(runtime::spawn(Rc::clone(self).lead_at_length(asked, None)));
             }
         }
     }
 
     /// Says what became of a request that another node had us lead.
-    fn answer_forward(&self, to: ReplicaId, id: u64, led: Result<Reply, NotHere>) {
+    pub(crate) fn answer_forward(&self, asked: &Asked, led: Result<Reply, NotHere>) {
         let outcome = match led {
             Ok(answer) => ForwardOutcome::Reply(Bytes::from(reply::encode(&answer))),
             Err(NotHere::Leader(leader)) => {
@@ -136,6 +182,13 @@ impl Node {
                 ForwardOutcome::Busy(Busy {})
             }
         };
+        self.send_outcome(asked, outcome);
+    }
+
+    /// The last word about a request of another node.
+    fn send_outcome(&self, asked: &Asked, outcome: ForwardOutcome) {
+        self.served.set(self.served.get() - 1);
+        let (to, id) = (asked.from, asked.id);
         let answer = ForwardReply { id, outcome: Some(outcome) };
         if !self.peers.send(to, &Frame::ForwardReply(answer)) {
             let text = "ERR the reply is too large to be sent on by another node: ask for less";

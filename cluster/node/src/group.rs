@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::entry::Leading;
 use crate::machine::{Machine, Outcome, Overlay};
+use crate::request::Request;
 
 /// The group that decides the placement map. Shard `n` is group `n + 1`.
 pub(crate) const PLACEMENT_GROUP: u32 = 0;
@@ -58,7 +59,24 @@ pub(crate) enum Proposed {
 /// Somebody waits for the fate of a payload at a slot.
 pub(crate) struct Waiter {
     pub(crate) payload: Bytes,
-    pub(crate) sender: oneshot::Sender<Fate>,
+    pub(crate) asker: Asker,
+}
+
+/// Who waits.
+pub(crate) enum Asker {
+    /// Nobody has said so yet.
+    Nobody,
+    /// A task of this node.
+    Task(oneshot::Sender<Fate>),
+    /// Another node.
+    Peer(Asked),
+}
+
+/// What another node asked this one to lead.
+pub(crate) struct Asked {
+    pub(crate) from: ReplicaId,
+    pub(crate) id: u64,
+    pub(crate) request: Request,
 }
 
 /// What became of a proposal.
@@ -130,15 +148,15 @@ impl Group {
         ReadId(self.next_id)
     }
 
-    /// Nobody may wait any longer for what this replica proposed: it leads no more.
-    pub(crate) fn abandon_waiters(&mut self) {
+    /// Nobody may wait any longer for what this replica proposed: it leads no more. Those who did must
+    /// hear of it.
+    #[must_use]
+    pub(crate) fn abandon_waiters(&mut self) -> BTreeMap<Slot, Waiter> {
         self.overlay.clear();
-        for (_, waiter) in std::mem::take(&mut self.waiting) {
-            let _gone = waiter.sender.send(Fate::Unknown);
-        }
         for (_, sender) in std::mem::take(&mut self.reads) {
             let _gone = sender.send(ReadOutcome::Refused);
         }
+        std::mem::take(&mut self.waiting)
     }
 }
 

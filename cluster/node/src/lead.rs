@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use evenkeel_core::consensus::Input;
+use evenkeel_core::consensus::{Input, Slot};
 use evenkeel_core::placement::slots;
 use evenkeel_engine::batch::{BatchBuilder, operation_size_max};
 use evenkeel_engine::limits::RECORD_PAYLOAD_SIZE_MAX;
@@ -23,7 +23,7 @@ use crate::bugs::{Bug, planted};
 use crate::command::{self, Access, Outcome as Evaluation};
 use crate::driver::now;
 use crate::entry::{CONDITION_COUNT_MAX, SessionStamp, WriteContext};
-use crate::group::{Fate, Group, Proposed, ReadOutcome, Waiter};
+use crate::group::{Asker, Fate, Group, Proposed, ReadOutcome, Waiter};
 use crate::machine::{Outcome, PendingWrite};
 use crate::metrics::count;
 use crate::node::Node;
@@ -36,15 +36,27 @@ use crate::sweep;
 use crate::views::{Fetched, GroupView, Write, is_over};
 
 /// One try at a request, as far as it gets without waiting.
-pub(crate) enum Attempt {
+pub(crate) enum Attempt<P = oneshot::Receiver<Fate>> {
     Answered(Reply),
     /// Proposed: the reply comes with its fate.
-    Proposed(oneshot::Receiver<Fate>),
+    Proposed(P),
     /// A quorum is being asked; then try again, `confirmed`.
     Confirming(oneshot::Receiver<ReadOutcome>),
     /// The bytes of these keys are in the log: fetch them, then try again.
     Fetch(Vec<Bytes>),
     NotHere(NotHere),
+}
+
+/// What its fate says of a proposal. `None`: it had no effect, and is to be tried again.
+pub(crate) fn verdict(fate: Fate) -> Option<Result<Reply, NotHere>> {
+    match fate {
+        Fate::Settled(Outcome::Applied(bytes)) => Some(Ok(reply::decode(&bytes))),
+        Fate::Settled(Outcome::SessionOpened(id)) => Some(Ok(Reply::Integer(id as i64))),
+        Fate::Settled(Outcome::NoSession) => Some(Err(NotHere::NoSession)),
+        Fate::Settled(Outcome::Placement(_) | Outcome::Nothing) => Some(Ok(Reply::OK)),
+        Fate::Settled(Outcome::ConditionFailed) | Fate::Displaced => None,
+        Fate::Unknown => Some(Err(NotHere::Unsure)),
+    }
 }
 
 /// What a task comes to, before anything is proposed.
@@ -111,34 +123,66 @@ impl Node {
                     Ok(ReadOutcome::Ready) => confirmed = true,
                     Ok(ReadOutcome::Refused) | Err(_) => return Err(NotHere::Leader(None)),
                 },
-                Attempt::Proposed(receiver) => match receiver.await {
-                    Ok(Fate::Settled(outcome)) => match outcome {
-                        Outcome::Applied(bytes) => return Ok(reply::decode(&bytes)),
-                        Outcome::SessionOpened(id) => return Ok(Reply::Integer(id as i64)),
-                        Outcome::NoSession => return Err(NotHere::NoSession),
-                        Outcome::Placement(_) | Outcome::Nothing => return Ok(Reply::OK),
-                        Outcome::ConditionFailed => count(&self.metrics.retried),
-                    },
-                    Ok(Fate::Displaced) => count(&self.metrics.retried),
-                    Ok(Fate::Unknown) | Err(_) => return Err(NotHere::Unsure),
-                },
+                Attempt::Proposed(receiver) => {
+                    match verdict(receiver.await.unwrap_or(Fate::Unknown)) {
+                        Some(verdict) => return verdict,
+                        None => count(&self.metrics.retried),
+                    }
+                }
             }
-            attempt = self.attempt_with(request, confirmed, &fetched);
+            attempt = self.await_fate(request.group, self.try_with(request, confirmed, &fetched));
         }
     }
 
     /// The first try, without waiting.
     pub(crate) fn attempt(self: &Rc<Node>, request: &Request) -> Attempt {
-        self.attempt_with(request, false, &Fetched::new())
+        self.await_fate(request.group, self.first_try(request))
+    }
+
+    /// The same; nobody waits for what was proposed until somebody says so.
+    pub(crate) fn first_try(self: &Rc<Node>, request: &Request) -> Attempt<Slot> {
+        self.try_with(request, false, &Fetched::new())
+    }
+
+    /// What was proposed is waited for by a task.
+    fn await_fate(&self, group: u32, attempt: Attempt<Slot>) -> Attempt {
+        match attempt {
+            Attempt::Proposed(slot) => {
+                let (sender, receiver) = oneshot::channel();
+                // Without a waiter it was settled within the step: its outcome is in the session table,
+                // and dropping the sender says that this task does not know it.
+                if let Some(waiter) =
+                    self.groups[group as usize].borrow_mut().waiting.get_mut(&slot)
+                {
+                    waiter.asker = Asker::Task(sender);
+                }
+                Attempt::Proposed(receiver)
+            }
+            Attempt::Answered(reply) => Attempt::Answered(reply),
+            Attempt::Confirming(receiver) => Attempt::Confirming(receiver),
+            Attempt::Fetch(keys) => Attempt::Fetch(keys),
+            Attempt::NotHere(not_here) => Attempt::NotHere(not_here),
+        }
+    }
+
+    /// Tells whoever waits what became of a proposal.
+    pub(crate) fn tell(self: &Rc<Node>, asker: Asker, fate: Fate) {
+        match asker {
+            Asker::Nobody => (),
+            Asker::Task(sender) => {
+                let _gone = sender.send(fate);
+            }
+            Asker::Peer(asked) => self.tell_peer(asked, fate),
+        }
     }
 
     /// One try, without waiting. `confirmed`: a quorum has just confirmed this leader.
-    fn attempt_with(
+    fn try_with(
         self: &Rc<Node>,
         request: &Request,
         confirmed: bool,
         fetched: &Fetched,
-    ) -> Attempt {
+    ) -> Attempt<Slot> {
         if self.closing.get() {
             return Attempt::NotHere(NotHere::Busy);
         }
@@ -190,7 +234,12 @@ impl Node {
     }
 
     /// A reply that rests on applied state alone: may it go out?
-    fn answer_read(self: &Rc<Node>, group: &mut Group, reply: Reply, confirmed: bool) -> Attempt {
+    fn answer_read(
+        self: &Rc<Node>,
+        group: &mut Group,
+        reply: Reply,
+        confirmed: bool,
+    ) -> Attempt<Slot> {
         if confirmed {
             return Attempt::Answered(reply);
         }
@@ -321,7 +370,7 @@ impl Node {
         group: &mut Group,
         payload: Bytes,
         writes: &[Write],
-    ) -> Attempt {
+    ) -> Attempt<Slot> {
         count(&self.metrics.proposals);
         let id = group.next_proposal();
         self.step_group(group, Input::Propose(vec![(id, payload.clone())]));
@@ -329,17 +378,15 @@ impl Node {
             Proposed::Refused { busy: true, .. } => Attempt::NotHere(NotHere::Busy),
             Proposed::Refused { leader, .. } => Attempt::NotHere(NotHere::Leader(leader)),
             Proposed::At(slot) => {
-                let (sender, receiver) = oneshot::channel();
-                if slot <= group.machine.applied || !group.is_leader() {
-                    // Settled within the step: its outcome is in the session table.
-                    let _kept = sender.send(Fate::Unknown);
-                    return Attempt::Proposed(receiver);
+                if group.machine.applied < slot && group.is_leader() {
+                    for write in writes {
+                        group
+                            .overlay
+                            .push(write.key(), PendingWrite { slot, value: write.value() });
+                    }
+                    group.waiting.insert(slot, Waiter { payload, asker: Asker::Nobody });
                 }
-                for write in writes {
-                    group.overlay.push(write.key(), PendingWrite { slot, value: write.value() });
-                }
-                group.waiting.insert(slot, Waiter { payload, sender });
-                Attempt::Proposed(receiver)
+                Attempt::Proposed(slot)
             }
         }
     }

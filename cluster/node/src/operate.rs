@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use evenkeel_core::consensus::{Configuration, Consensus, Input, ReplicaId};
+use evenkeel_core::consensus::{Configuration, Consensus, Input, ReplicaId, Slot};
 use evenkeel_core::placement::plan::{self, Plan};
 use evenkeel_core::placement::{MapError, PlacementMap};
 use evenkeel_runtime as runtime;
@@ -218,7 +218,7 @@ impl Node {
         self: &Rc<Node>,
         group: &mut Group,
         task: &Task,
-    ) -> Option<Attempt> {
+    ) -> Option<Attempt<Slot>> {
         match task {
             Task::OpenSession { nonce } => {
                 let payload = entry::open_session(self.time_ms(group), *nonce);
@@ -236,9 +236,7 @@ impl Node {
 
     fn description(&self, group: &Group) -> Reply {
         let status = group.core.status();
-        let lag = |(_, vouched): &(ReplicaId, evenkeel_core::consensus::Slot)| {
-            status.commit.0.saturating_sub(vouched.0)
-        };
+        let lag = |(_, vouched): &(ReplicaId, Slot)| status.commit.0.saturating_sub(vouched.0);
         let lag_max = status.progress.iter().map(lag).max().unwrap_or_default();
         let head = [self.replica.0, status.learner.map_or(0, |learner| learner.0), lag_max];
         let voters = status.configuration.voters.iter().map(|voter| voter.0);

@@ -225,10 +225,8 @@ impl Node {
         if let Some(reply) = errand.try_now() {
             return Execution::Done(reply);
         }
-        Execution::Pending(Box::pin(async move {
-            let _turn = turn;
-            errand.run().await
-        }))
+        errand.turn = Some(turn);
+        Execution::Pending(Box::pin(errand.run()))
     }
 
     async fn perform(self: Rc<Node>, job: Job) -> Reply {

@@ -5,7 +5,8 @@
 //! often a node repeats it after a lost answer (Ongaro 2014, §6.3). The table is part of the replicated
 //! state: every replica evicts the same session at the same slot.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::entry::{SessionStamp, put_bytes};
 use crate::reader::Reader;
@@ -28,8 +29,32 @@ struct Session {
     /// The slot that last used it.
     used: u64,
     acknowledged_below: u64,
-    /// Applied and not yet acknowledged: sequence → reply.
-    applied: BTreeMap<u64, Vec<u8>>,
+    /// Applied and not yet acknowledged, in order: sequence, reply.
+    applied: VecDeque<(u64, SavedReply)>,
+}
+
+/// Most replies are the same.
+type SavedReply = Cow<'static, [u8]>;
+
+const OK: &[u8] = b"+OK\r\n";
+
+fn saved(reply: &[u8]) -> SavedReply {
+    if reply == OK { Cow::Borrowed(OK) } else { Cow::Owned(reply.to_vec()) }
+}
+
+impl Session {
+    /// Where a sequence is, or would be.
+    fn place_of(&self, sequence: u64) -> Result<usize, usize> {
+        self.applied.binary_search_by_key(&sequence, |(applied, _)| *applied)
+    }
+
+    /// Everything below is acknowledged: its replies are forgotten.
+    fn acknowledge(&mut self, below: u64) {
+        self.acknowledged_below = self.acknowledged_below.max(below);
+        while self.applied.front().is_some_and(|(sequence, _)| *sequence < below) {
+            self.applied.pop_front();
+        }
+    }
 }
 
 /// What the table says of a write.
@@ -61,9 +86,9 @@ impl Sessions {
         if stamp.sequence < session.acknowledged_below {
             return Seen::Applied(Vec::new()); // Its sender has had the answer.
         }
-        match session.applied.get(&stamp.sequence) {
-            Some(reply) => Seen::Applied(reply.clone()),
-            None => Seen::New,
+        match session.place_of(stamp.sequence) {
+            Ok(at) => Seen::Applied(session.applied[at].1.to_vec()),
+            Err(_) => Seen::New,
         }
     }
 
@@ -74,16 +99,16 @@ impl Sessions {
         }
         let session = self.sessions.get_mut(&stamp.session).expect("looked up before applying");
         session.used = slot;
-        if session.acknowledged_below < stamp.acknowledged_below {
-            session.acknowledged_below = stamp.acknowledged_below;
-            session.applied = session.applied.split_off(&stamp.acknowledged_below);
+        session.acknowledge(stamp.acknowledged_below);
+        let kept = if reply.len() <= SAVED_REPLY_SIZE_MAX { saved(reply) } else { saved(&[]) };
+        match session.place_of(stamp.sequence) {
+            Ok(at) => session.applied[at].1 = kept,
+            Err(at) => session.applied.insert(at, (stamp.sequence, kept)),
         }
-        let kept = if reply.len() <= SAVED_REPLY_SIZE_MAX { reply.to_vec() } else { Vec::new() };
-        session.applied.insert(stamp.sequence, kept);
         if SESSION_WINDOW_MAX < session.applied.len() {
             // Counts as acknowledged: forgetting it must not make it look new.
-            let (sequence, _) = session.applied.pop_first().expect("longer than the window");
-            session.acknowledged_below = sequence + 1;
+            let oldest = session.applied.front().expect("longer than the window").0;
+            session.acknowledge(oldest + 1);
         }
     }
 
@@ -106,12 +131,15 @@ impl Sessions {
         for _ in 0..reader.u32()? {
             let id = reader.u64()?;
             let (used, acknowledged_below) = (reader.u64()?, reader.u64()?);
-            let mut applied = BTreeMap::new();
+            let mut session = Session { used, acknowledged_below, ..Session::default() };
             for _ in 0..reader.u32()? {
                 let sequence = reader.u64()?;
-                applied.insert(sequence, reader.sized()?.to_vec());
+                if session.applied.back().is_some_and(|(last, _)| sequence <= *last) {
+                    return None; // Nobody writes them so, and a search would miss them.
+                }
+                session.applied.push_back((sequence, saved(reader.sized()?)));
             }
-            sessions.insert(id, Session { used, acknowledged_below, applied });
+            sessions.insert(id, session);
         }
         Some(Sessions { sessions })
     }

@@ -46,10 +46,14 @@ pub async fn either<A: Future, B: Future>(first: A, second: B) -> Either<A::Outp
 
 /// Waits for `future`, at most `duration` on this node's clock.
 ///
+/// A future that is handed over by value is kept twice (an async function keeps its arguments beside
+/// what it makes of them): where memory counts, hand over `pin!(future)`.
+///
 /// # Errors
 /// `Elapsed`: the future was dropped where it stood. If it is ready at the deadline, it wins.
 pub async fn timeout<F: Future>(duration: Duration, future: F) -> Result<F::Output, Elapsed> {
-    match either(future, sleep(duration)).await {
+    let (future, sleep) = (pin!(future), pin!(sleep(duration)));
+    match either(future, sleep).await {
         Either::Left(output) => Ok(output),
         Either::Right(()) => Err(Elapsed),
     }
