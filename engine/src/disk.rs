@@ -5,8 +5,8 @@
 //! to. Nothing here blocks, and nothing here is `async`: the driver polls.
 //!
 //! A disk gives two promises, and no more: a completed `Flush` makes every `Write` to that area which
-//! *completed before the flush was submitted* survive a power cut; a completed `Create`, `Rename` or
-//! `Remove` survives one too. Everything else may be lost, torn at 512 bytes, or reordered.
+//! *completed before the flush was submitted* survive a power cut, and a completed `Commit` does the same
+//! for itself; a completed `Create`, `Rename` or `Remove` survives one too. Everything else may be lost, torn at 512 bytes, or reordered.
 
 use std::io;
 use std::path::Path;
@@ -84,6 +84,16 @@ pub enum Operation {
         /// First byte.
         offset: u64,
         /// Written whole.
+        buffer: Buffer,
+    },
+    /// `Write`, and when it has ended well `Flush`, without a word in between: what a write that waits
+    /// for nothing but its own flush wants. Fails like either of them.
+    Commit {
+        /// Where to.
+        area: Area,
+        /// First byte.
+        offset: u64,
+        /// Written whole, then flushed. The disk may keep it.
         buffer: Buffer,
     },
     /// Makes completed writes to the area durable. A failed flush is never retried: the process ends.

@@ -235,7 +235,9 @@ impl State {
     fn draw(&mut self, operation: &Operation) -> (Duration, bool) {
         let ((least, typical), errors_ppm) = match operation {
             Operation::Read { .. } => (self.weather.read, self.weather.read_errors_ppm),
-            Operation::Write { .. } => (self.weather.write, self.weather.write_errors_ppm),
+            Operation::Write { .. } | Operation::Commit { .. } => {
+                (self.weather.write, self.weather.write_errors_ppm)
+            }
             Operation::Flush { .. } => (self.weather.flush, self.weather.flush_errors_ppm),
             Operation::Create { .. } | Operation::Rename { .. } | Operation::Remove { .. } => {
                 (self.weather.flush, 0)
@@ -258,7 +260,8 @@ impl State {
             }
             Operation::Rename { area, to } => Change::Rename { area: *area, to: *to },
             Operation::Remove { area } => Change::Remove { area: *area },
-            Operation::Write { area, offset, buffer } => {
+            Operation::Write { area, offset, buffer }
+            | Operation::Commit { area, offset, buffer } => {
                 self.note_write(*area, *offset, buffer);
                 Change::Write { area: *area, offset: *offset, bytes: buffer.to_vec() }
             }
@@ -293,7 +296,7 @@ impl State {
         if change.is_ok() && !works {
             self.feel(match operation {
                 Operation::Read { .. } => Kind::ReadError,
-                Operation::Write { .. } => Kind::WriteError,
+                Operation::Write { .. } | Operation::Commit { .. } => Kind::WriteError,
                 Operation::Flush { .. }
                 | Operation::Create { .. }
                 | Operation::Rename { .. }
@@ -318,7 +321,9 @@ impl State {
             self.count("error", None, false, Duration::ZERO);
         }
         let buffer = match operation {
-            Operation::Read { buffer, .. } | Operation::Write { buffer, .. } => Some(buffer),
+            Operation::Read { buffer, .. }
+            | Operation::Write { buffer, .. }
+            | Operation::Commit { buffer, .. } => Some(buffer),
             Operation::Create { .. }
             | Operation::Rename { .. }
             | Operation::Remove { .. }
@@ -390,7 +395,7 @@ fn describe(operation: &Operation) -> (&'static str, Area) {
         Operation::Rename { to, .. } => ("rename", *to),
         Operation::Remove { area } => ("remove", *area),
         Operation::Read { area, .. } => ("read", *area),
-        Operation::Write { area, .. } => ("write", *area),
+        Operation::Write { area, .. } | Operation::Commit { area, .. } => ("write", *area),
         Operation::Flush { area } => ("flush", *area),
     }
 }
@@ -403,6 +408,13 @@ struct InFlight {
     takes: Duration,
     /// Holds the buffer until the time has come.
     timer: Pin<Box<dyn Future<Output = ()>>>,
+}
+
+fn start(state: &mut State, ticket: Ticket, operation: Operation) -> InFlight {
+    let (takes, works) = state.draw(&operation);
+    let change = state.begin(&operation);
+    let timer = Box::pin(evenkeel_runtime::sleep(takes));
+    InFlight { ticket, operation, change, works, takes, timer }
 }
 
 /// A node's access to its drive, from one start to the next power cut.
@@ -431,11 +443,7 @@ impl Disk for SimDisk {
             return;
         }
         let mut state = self.drive.0.borrow_mut();
-        let (time, works) = state.draw(&operation);
-        let change = state.begin(&operation);
-        let timer = Box::pin(evenkeel_runtime::sleep(time));
-        let takes = time;
-        self.in_flight.push(InFlight { ticket, operation, change, works, takes, timer });
+        self.in_flight.push(start(&mut state, ticket, operation));
         // The timer starts when it is polled first.
         if let Some(waker) = state.waker.take() {
             waker.wake();
@@ -452,7 +460,18 @@ impl Disk for SimDisk {
         while index < self.in_flight.len() {
             if state.hurries || self.in_flight[index].timer.as_mut().poll(context).is_ready() {
                 let flight = self.in_flight.swap_remove(index);
-                completions.push(state.finish(flight));
+                let commits = match flight.operation {
+                    Operation::Commit { area, .. } => Some(area),
+                    _ => None,
+                };
+                let completion = state.finish(flight);
+                match commits {
+                    Some(area) if completion.result.is_ok() => {
+                        let flush = start(&mut state, completion.ticket, Operation::Flush { area });
+                        self.in_flight.push(flush);
+                    }
+                    _ => completions.push(completion),
+                }
             } else {
                 index += 1;
             }

@@ -23,9 +23,9 @@ pub enum Kind {
     Create,
     /// `Operation::Read`.
     Read,
-    /// `Operation::Write`.
+    /// `Operation::Write`, and the first half of a `Commit`.
     Write,
-    /// `Operation::Flush`.
+    /// `Operation::Flush`, and the second half of a `Commit`.
     Flush,
 }
 
@@ -117,7 +117,11 @@ impl MemoryDisk {
             }
         }
         for submitted in &state.queue {
-            let Operation::Write { area, offset, buffer } = &submitted.operation else { continue };
+            let (Operation::Write { area, offset, buffer }
+            | Operation::Commit { area, offset, buffer }) = &submitted.operation
+            else {
+                continue;
+            };
             let Some(content) = areas.get_mut(area) else { continue };
             for (sector, bytes) in sectors(*offset, buffer) {
                 if survives(*area, sector) {
@@ -187,8 +191,7 @@ impl Disk for MemoryDisk {
 
     fn submit(&mut self, ticket: Ticket, operation: Operation) {
         let mut state = self.0.borrow_mut();
-        let flushes = state.on_submit(&operation);
-        state.queue.push_back(Submitted { ticket, operation, flushes });
+        state.accept(ticket, operation);
         if let Some(waker) = state.waker.take() {
             waker.wake();
         }
@@ -198,8 +201,18 @@ impl Disk for MemoryDisk {
         let mut state = self.0.borrow_mut();
         let before = completions.len();
         while let Some(submitted) = state.next() {
+            let commits = match submitted.operation {
+                Operation::Commit { area, .. } => Some(area),
+                _ => None,
+            };
             let completion = state.execute(submitted);
-            completions.push(completion);
+            match commits {
+                Some(area) if completion.result.is_ok() => {
+                    state.accept(completion.ticket, Operation::Flush { area });
+                    continue;
+                }
+                _ => completions.push(completion),
+            }
             if state.order.is_some() {
                 break;
             }
@@ -217,9 +230,15 @@ impl Disk for MemoryDisk {
 }
 
 impl State {
+    fn accept(&mut self, ticket: Ticket, operation: Operation) {
+        let flushes = self.on_submit(&operation);
+        self.queue.push_back(Submitted { ticket, operation, flushes });
+    }
+
     fn on_submit(&mut self, operation: &Operation) -> Vec<(usize, Vec<u8>)> {
         match operation {
-            Operation::Write { area: area @ Area::Segment(_), offset, buffer } => {
+            Operation::Write { area: area @ Area::Segment(_), offset, buffer }
+            | Operation::Commit { area: area @ Area::Segment(_), offset, buffer } => {
                 let Some(content) = self.areas.get_mut(area) else { return Vec::new() };
                 for (sector, _) in sectors(*offset, buffer) {
                     self.rewrites += u64::from(!content.touched.insert(sector));
@@ -275,7 +294,8 @@ impl State {
                 });
                 (result, Some(buffer))
             }
-            Operation::Write { area, offset, buffer } => {
+            Operation::Write { area, offset, buffer }
+            | Operation::Commit { area, offset, buffer } => {
                 (failed.and_then(|()| self.write(area, offset, &buffer)), Some(buffer))
             }
             Operation::Flush { area } => (self.flush(area, flushes, failed), None),
@@ -289,7 +309,7 @@ impl State {
                 Kind::Create
             }
             Operation::Read { .. } => Kind::Read,
-            Operation::Write { .. } => Kind::Write,
+            Operation::Write { .. } | Operation::Commit { .. } => Kind::Write,
             Operation::Flush { .. } => Kind::Flush,
         };
         match self.fault {

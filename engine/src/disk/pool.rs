@@ -3,6 +3,7 @@
 //! Four threads: one writes and flushes, two read, one makes files. So a read never waits for a flush,
 //! and a flush never for the zeros of a new segment.
 
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -57,7 +58,7 @@ impl Disk for PoolDisk {
         let [reads, writes, creates] = self.queues.as_ref().expect("there until dropped");
         let queue = match operation {
             Operation::Read { .. } => reads,
-            Operation::Write { .. } | Operation::Flush { .. } => writes,
+            Operation::Write { .. } | Operation::Commit { .. } | Operation::Flush { .. } => writes,
             Operation::Create { .. } | Operation::Rename { .. } | Operation::Remove { .. } => {
                 creates
             }
@@ -106,6 +107,14 @@ fn execute(directory: &Directory, operation: Operation) -> (io::Result<()>, Opti
         Operation::Write { area, offset, buffer } => {
             let file = directory.file(area);
             (file.and_then(|file| file.write_all_at(&buffer, offset)), Some(buffer))
+        }
+        Operation::Commit { area, offset, buffer } => {
+            let file = directory.file(area);
+            let commit = |file: Arc<File>| {
+                file.write_all_at(&buffer, offset)?;
+                file.sync_data()
+            };
+            (file.and_then(commit), Some(buffer))
         }
         Operation::Flush { area } => (directory.file(area).and_then(|file| file.sync_data()), None),
     }

@@ -181,6 +181,8 @@ struct Flight {
     ticket: Ticket,
     action: Action,
     file: Arc<File>,
+    /// A write that is to be flushed when it has ended.
+    commits: bool,
 }
 
 enum Action {
@@ -251,11 +253,13 @@ impl Reactor {
         self.stop = inbox.stop;
         drop(inbox);
         for (ticket, operation) in requests {
+            let commits = matches!(operation, Operation::Commit { .. });
             let (area, action) = match operation {
                 Operation::Read { area, offset, buffer } => {
                     (area, Action::Read { offset, buffer, done: 0 })
                 }
-                Operation::Write { area, offset, buffer } => {
+                Operation::Write { area, offset, buffer }
+                | Operation::Commit { area, offset, buffer } => {
                     (area, Action::Write { offset, buffer, done: 0 })
                 }
                 Operation::Flush { area } => (area, Action::Flush),
@@ -264,7 +268,7 @@ impl Reactor {
                 }
             };
             match self.directory.file(area) {
-                Ok(file) => self.insert(Flight { ticket, action, file }),
+                Ok(file) => self.insert(Flight { ticket, action, file, commits }),
                 Err(error) => self.finish(ticket, action, Err(error)),
             }
         }
@@ -349,9 +353,13 @@ impl Reactor {
             }
             _ => (),
         }
+        let result = result.and_then(|moved| whole(&flight.action, moved));
+        if result.is_ok() && mem::take(&mut flight.commits) {
+            flight.action = Action::Flush;
+            return self.waiting.push_back(index);
+        }
         let Flight { ticket, action, .. } = self.slab[index].take().expect("looked at just now");
         self.free.push(index);
-        let result = result.and_then(|moved| whole(&action, moved));
         self.finish(ticket, action, result);
     }
 
