@@ -3,13 +3,19 @@
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Nanoseconds since this process first asked.
 pub(crate) fn now_ns() -> u64 {
     static START: OnceLock<Instant> = OnceLock::new();
     let elapsed = START.get_or_init(Instant::now).elapsed();
     u64::try_from(elapsed.as_nanos()).expect("a benchmark takes less than 500 years")
+}
+
+/// Microseconds since 1970, as servers on this machine count them.
+pub(crate) fn wall_us() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later than 1970");
+    u64::try_from(since.as_micros()).expect("a benchmark takes less than 500,000 years")
 }
 
 /// Blocks this thread.

@@ -5,7 +5,7 @@
 //! cluster, one after the other, so it soon asks for a shard that the dead node led, and waits there.
 
 use std::fs::File;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,15 +14,14 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use self::client::{Client, Gap};
-use self::talk::Talk;
 use crate::console::say;
 use crate::error::BenchError;
 use crate::ledger::Ledger;
+use crate::talk::{self, Talk};
 use crate::target::{self, Kind, ServerArguments, Target};
 use crate::{clock, cpu, picture};
 
 mod client;
-mod talk;
 
 /// How far a replica may be behind, in entries, when the next node is killed.
 const LAG_MAX: u64 = 1000;
@@ -308,13 +307,4 @@ fn judge(ledgers: &[Ledger]) -> Result<(), BenchError> {
         None => Ok(()),
         Some(_) => Err(BenchError::Broken("the ledger does not add up, see above".to_owned())),
     }
-}
-
-/// For messages of connections that are not worth an error of their own.
-fn connect(address: SocketAddr, timeout: Duration) -> std::io::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(&address, timeout)?;
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(timeout))?;
-    stream.set_write_timeout(Some(timeout))?;
-    Ok(stream)
 }

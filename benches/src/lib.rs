@@ -12,6 +12,7 @@ use clap::Subcommand;
 
 pub use crate::compare::CompareArguments;
 pub use crate::error::BenchError;
+pub use crate::expiry::ExpiryArguments;
 pub use crate::failover::FailoverArguments;
 pub use crate::hit_ratio::HitRatioArguments;
 pub use crate::load::LoadArguments;
@@ -24,6 +25,7 @@ mod cpu;
 mod error;
 #[cfg(feature = "etcd")]
 mod etcd;
+mod expiry;
 mod failover;
 mod hit_ratio;
 mod ledger;
@@ -31,6 +33,7 @@ mod load;
 mod picture;
 mod report;
 mod resp;
+mod talk;
 mod target;
 mod trace;
 mod workload;
@@ -44,6 +47,8 @@ pub enum Experiment {
     Compare(CompareArguments),
     /// Kill nodes under load, again and again: time without service, and a ledger of every write.
     Failover(FailoverArguments),
+    /// Let keys expire beside others that do not yet: how late their memory is given back.
+    Expiry(ExpiryArguments),
     /// Replay a cache trace: hit ratio, rate, latency.
     Trace(TraceArguments),
     /// Replay traces against the store itself: the hit ratio of every eviction policy, and the optimum.
@@ -59,6 +64,7 @@ pub fn run(experiment: &Experiment) -> Result<(), BenchError> {
         Experiment::Load(arguments) => load::run(arguments),
         Experiment::Compare(arguments) => compare::run(arguments),
         Experiment::Failover(arguments) => failover::run(arguments),
+        Experiment::Expiry(arguments) => expiry::run(arguments),
         Experiment::Trace(arguments) => trace::run(arguments),
         Experiment::HitRatio(arguments) => hit_ratio::run(arguments),
     }

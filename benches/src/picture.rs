@@ -9,7 +9,7 @@ use hdrhistogram::Histogram;
 const WIDTH: f64 = 900.0;
 const HEIGHT: f64 = 480.0;
 const LEFT: f64 = 80.0;
-const RIGHT: f64 = 30.0;
+const RIGHT: f64 = 48.0;
 const TOP: f64 = 50.0;
 const BOTTOM: f64 = 60.0;
 /// Told apart by eyes that see no red or no green as well (Okabe and Ito, 2008).

@@ -150,6 +150,11 @@ impl Drive {
         ["create", "read", "write", "flush"].iter().filter_map(|what| counts.get(what)).sum()
     }
 
+    /// How many reads have failed so far.
+    pub fn read_errors(&self) -> u64 {
+        self.0.borrow().felt.get(&Kind::ReadError).copied().unwrap_or_default()
+    }
+
     /// How often each kind of trouble was felt by whoever used it.
     pub fn felt(&self) -> BTreeMap<Kind, u64> {
         self.0.borrow().felt.clone()

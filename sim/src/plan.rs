@@ -267,6 +267,10 @@ fn suit(plan: &mut Plan, series: Series, random: &mut Random) {
         // Or hardly a record a write, and many writes a flush.
         knobs.chunk_size = *random.pick(&[4 << 10, 2 << 20]);
     }
+    if series == Series::Ghosts {
+        // What a ghost does to a value shows where everybody adds to the same ones.
+        plan.objects = vec![ObjectKind::Text; 2];
+    }
     let is_crowded = matches!(series, Series::PowerStorm | Series::Ghosts);
     plan.client_count = if is_crowded { 8 } else { 5 };
     plan.think = Duration::from_millis(4);

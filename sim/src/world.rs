@@ -58,6 +58,8 @@ pub(crate) struct Host {
     down_until_ns: Cell<u64>,
     /// Its disk may hold less than was flushed: rot.
     is_damaged: Cell<bool>,
+    /// Reads that had failed when its last life began.
+    read_errors_at_start: Cell<u64>,
     /// The node, while it runs.
     node: RefCell<Weak<Node>>,
     /// How often it came up.
@@ -183,6 +185,7 @@ fn begin(plan: Plan, telling: Telling) -> Rc<World> {
             drive: Drive::new(&random.child(&format!("disk {index}"))),
             down_until_ns: Cell::new(0),
             is_damaged: Cell::new(false),
+            read_errors_at_start: Cell::new(0),
             node: RefCell::default(),
             starts: Cell::new(0),
             starts_on_this_disk: Cell::new(0),

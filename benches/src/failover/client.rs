@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::FailoverArguments;
-use super::talk::{Reply, Talk};
 use crate::error::BenchError;
 use crate::ledger::Ledger;
+use crate::talk::{Reply, Talk};
 use crate::{clock, resp};
 
 /// Shorter times between acknowledged writes are not noted, in nanoseconds.

@@ -46,6 +46,8 @@ pub enum Bug {
     OpeningLeftOpen,
     /// `errand`: the write of a client that goes away is waited for ever, and so no reply is forgotten.
     GoneClientAwaited,
+    /// `node`: a restart gives up the checkpoint's pages if the log behind it makes them superfluous.
+    PagesGivenUp,
 }
 
 impl Bug {
@@ -70,6 +72,7 @@ impl Bug {
         Bug::GhostChainApplied,
         Bug::OpeningLeftOpen,
         Bug::GoneClientAwaited,
+        Bug::PagesGivenUp,
     ];
 
     /// As people type it.
@@ -94,6 +97,7 @@ impl Bug {
             Bug::GhostChainApplied => "ghost-chain-applied",
             Bug::OpeningLeftOpen => "opening-left-open",
             Bug::GoneClientAwaited => "gone-client-awaited",
+            Bug::PagesGivenUp => "pages-given-up",
         }
     }
 }

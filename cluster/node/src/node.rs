@@ -23,6 +23,7 @@ use evenkeel_runtime as runtime;
 use evenkeel_runtime::net::TcpListener;
 use tokio::sync::oneshot;
 
+use crate::bugs::{Bug, planted};
 use crate::config::NodeConfig;
 use crate::driver::{Unflushed, now, state_record};
 use crate::entry;
@@ -251,8 +252,11 @@ async fn recover(
         "the log has been read"
     );
     let replica = ReplicaId(identity.node);
-    let Recovery { groups: recovered, genesis, map, met, store, .. } = recovery;
-    engine.give_up_unneeded(|segment| store.live_bytes().contains_key(&segment));
+    let Recovery { groups: recovered, genesis, map, met, store, page_segments, .. } = recovery;
+    engine.give_up_unneeded(|segment| {
+        let has_pages = page_segments.contains(&segment) && !planted(Bug::PagesGivenUp);
+        has_pages || store.live_bytes().contains_key(&segment)
+    });
     // The first record of every log; without it the node died before it was born.
     let Some((founder, genesis)) = genesis else {
         return Err(NodeError::Config {

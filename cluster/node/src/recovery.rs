@@ -3,7 +3,7 @@
 //! An entry is applied here as soon as a later record says that its slot was chosen; what is left at
 //! the end was accepted and may or may not be chosen, and goes to the core.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use evenkeel_core::consensus::{
@@ -36,6 +36,9 @@ pub(crate) struct Recovery<'a> {
     from_checkpoint: bool,
     /// Pages to be fetched.
     wanted: Vec<Location>,
+    /// Where the checkpoint's pages are: until another one is in effect, every replay fetches them first,
+    /// whatever makes them superfluous later in the log.
+    pub(crate) page_segments: BTreeSet<u32>,
     /// The first record that nobody could have written, if any.
     pub(crate) foreign: Option<Location>,
 }
@@ -69,6 +72,7 @@ impl<'a> Recovery<'a> {
             shard_count,
             from_checkpoint: false,
             wanted: Vec::new(),
+            page_segments: BTreeSet::new(),
             foreign: None,
         }
     }
@@ -151,6 +155,7 @@ impl<'a> Recovery<'a> {
         } else {
             let slots = slots_of(stream, self.shard_count);
             self.wanted = self.store.adopt_pages(&slots, &state.pages)?;
+            self.page_segments.extend(self.wanted.iter().map(|page| page.segment));
         }
         Some(())
     }

@@ -75,8 +75,8 @@ impl Engine {
     }
 
     /// To be called once, when the log has been opened and replayed: gives up what lies before the
-    /// start of replay and is not `needed` by what replay came to. The next replay would come to the
-    /// same.
+    /// start of replay and is not `needed`: neither by what replay came to nor by what it fetched on the
+    /// way, since the next replay fetches that again.
     pub fn give_up_unneeded(&mut self, needed: impl Fn(u32) -> bool) {
         let start = self.start_segment();
         let before = self.segments.claimed().map(|(segment, _)| segment);

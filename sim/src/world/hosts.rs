@@ -94,6 +94,7 @@ async fn process(index: NodeIndex) {
     let world = world();
     let host = &world.hosts[index];
     let disk = Box::new(host.drive.open());
+    host.read_errors_at_start.set(host.drive.read_errors());
     let node = match Node::start(config(&world, index), disk).await {
         Ok(node) => node,
         Err(error) => return refuse(&world, index, &error),
@@ -190,7 +191,7 @@ fn refuse(world: &Rc<World>, index: NodeIndex, error: &NodeError) {
     let was_never_born = host.starts_on_this_disk.get() == 0;
     if was_never_born || (is_damage && host.is_damaged.get()) {
         replace_disk(world, index);
-    } else if is_damage && host.drive.weather().read_errors_ppm == 0 {
+    } else if is_damage && host.drive.read_errors() == host.read_errors_at_start.get() {
         let claim =
             format!("{} calls a disk damaged that only lost power: {text}", node_name(index));
         world.fail("recovery", claim, Vec::new());

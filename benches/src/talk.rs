@@ -6,14 +6,23 @@ use std::time::Duration;
 
 use crate::resp::{self, Outcome};
 
-pub(super) struct Talk {
+pub(crate) struct Talk {
     stream: TcpStream,
     input: Vec<u8>,
 }
 
+/// A connection on which every read and write may take so long.
+pub(crate) fn connect(address: SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, timeout)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(timeout))?;
+    stream.set_write_timeout(Some(timeout))?;
+    Ok(stream)
+}
+
 /// A reply, its bytes included.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Reply {
+pub(crate) enum Reply {
     Done,
     Number(i64),
     Bulk(Vec<u8>),
@@ -23,23 +32,23 @@ pub(super) enum Reply {
 
 impl Talk {
     /// `timeout` is for connecting and for every reply.
-    pub(super) fn open(address: SocketAddr, timeout: Duration) -> io::Result<Talk> {
-        Ok(Talk { stream: super::connect(address, timeout)?, input: Vec::new() })
+    pub(crate) fn open(address: SocketAddr, timeout: Duration) -> io::Result<Talk> {
+        Ok(Talk { stream: connect(address, timeout)?, input: Vec::new() })
     }
 
     /// After an error the conversation is over: a late reply would be taken for another one's.
-    pub(super) fn ask(&mut self, arguments: &[&[u8]]) -> io::Result<Reply> {
+    pub(crate) fn ask(&mut self, arguments: &[&[u8]]) -> io::Result<Reply> {
         let mut command = Vec::new();
         resp::command(arguments, &mut command);
         self.stream.write_all(&command)?;
         self.reply()
     }
 
-    pub(super) fn send(&mut self, commands: &[u8]) -> io::Result<()> {
+    pub(crate) fn send(&mut self, commands: &[u8]) -> io::Result<()> {
         self.stream.write_all(commands)
     }
 
-    pub(super) fn reply(&mut self) -> io::Result<Reply> {
+    pub(crate) fn reply(&mut self) -> io::Result<Reply> {
         let mut chunk = [0; 16 * 1024];
         loop {
             if let Some(answer) = resp::answer(&self.input).map_err(io::Error::other)? {
