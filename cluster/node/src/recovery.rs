@@ -263,3 +263,6 @@ pub(crate) fn install_items(items: &[(Bytes, Slot, Location)], store: &mut Store
     }
     Some(())
 }
+
+#[cfg(test)]
+mod tests;
