@@ -249,7 +249,10 @@ impl Node {
                 let (_, to, message) = group.held.pop_front().expect("looked at just now");
                 self.peers.consensus(to, done.group, message);
             }
-            self.step_group(&mut group, Input::Persisted(done.token));
+            if !self.closing.get() {
+                // It may have something to append, and the log takes no more.
+                self.step_group(&mut group, Input::Persisted(done.token));
+            }
         }
     }
 

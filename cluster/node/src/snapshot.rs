@@ -271,7 +271,7 @@ impl Node {
         }
         let sequence = {
             let mut group = self.groups[number as usize].borrow_mut();
-            if mark.slot <= group.machine.applied || group.installing {
+            if mark.slot <= group.machine.applied || group.installing || group.is_leader() {
                 return None;
             }
             if checkpoints != group.checkpoints && !planted(Bug::SnapshotAcrossCheckpoint) {

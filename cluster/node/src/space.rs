@@ -66,6 +66,9 @@ impl Node {
                     break; // What is not empty is not given up.
                 }
             }
+            if self.stopping.get() {
+                return; // Nothing may be appended to a log that is being closed.
+            }
             self.checkpoint(victims).await;
         }
     }
@@ -123,6 +126,9 @@ impl Node {
     /// Takes a checkpoint of all groups, and waits until it is in effect.
     async fn checkpoint(self: &Rc<Node>, mut victims: Vec<u32>) {
         self.wait_for_quiet().await;
+        if self.stopping.get() {
+            return;
+        }
         let start = self.engine.borrow_mut().mark();
         victims.retain(|victim| !self.is_needed(*victim));
         let mut upto = Sequence(0);
@@ -140,6 +146,9 @@ impl Node {
                 }
             }
             runtime::yield_now().await;
+            if self.stopping.get() {
+                return;
+            }
         }
         // A snapshot whose items lie in a victim may have been installed before its group's turn.
         victims.retain(|victim| !self.is_needed(*victim) || planted(Bug::VictimNotAskedAgain));

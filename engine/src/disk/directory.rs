@@ -108,6 +108,9 @@ impl Directory {
                 fs::remove_file(entry.path())?;
             }
         }
+        // A name that a process which was killed has given may not have reached the disk yet. What is
+        // written under it from now on must not be found under the old one after a power cut.
+        self.handle.sync_all()?;
         let areas = areas_in(&self.path)?;
         Ok(areas.into_iter().map(|(area, (_, size))| (area, size)).collect())
     }

@@ -139,6 +139,29 @@ impl MemoryDisk {
         MemoryDisk(Rc::new(RefCell::new(state)))
     }
 
+    /// What exists, as a new process sees it after the death of the one before: the kernel carries out
+    /// what it was given, and flushes nothing.
+    pub fn process_killed(&self) -> MemoryDisk {
+        let old = self.0.borrow();
+        let mut state =
+            State { areas: old.areas.clone(), rewrites: old.rewrites, ..State::default() };
+        for submitted in &old.queue {
+            // What fails now has nobody left to hear of it.
+            let _unheard = match &submitted.operation {
+                Operation::Create { area, size } => state.create(*area, *size),
+                Operation::Rename { area, to } => state.rename(*area, *to),
+                Operation::Remove { area } => {
+                    state.areas.remove(area);
+                    Ok(())
+                }
+                Operation::Write { area, offset, buffer }
+                | Operation::Commit { area, offset, buffer } => state.write(*area, *offset, buffer),
+                Operation::Read { .. } | Operation::Flush { .. } => Ok(()),
+            };
+        }
+        MemoryDisk(Rc::new(RefCell::new(state)))
+    }
+
     /// How many sectors `power_cut` would ask about.
     pub fn unsynced(&self) -> usize {
         let mut count = 0;

@@ -1,6 +1,6 @@
 //! The beginning: an empty directory becomes a log, a log becomes an engine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::conversation::Conversation;
 use super::gather::{Author, Cursor, Gather};
@@ -129,7 +129,10 @@ async fn establish(
     let mut cursor = recovered.cursor;
     if !recovered.clean && !planted(Bug::IncarnationReusedAfterCrash) {
         // What was read may still be in a cache only; from here on it counts as durable.
-        for segment in segments.newest().collect::<Vec<_>>() {
+        // The log's last segment need not be among the newest: what is written aside claims some too.
+        let last = Some(cursor.segment).filter(|&segment| segments.exists(segment));
+        let doubtful: BTreeSet<u32> = segments.newest().chain(last).collect();
+        for segment in doubtful {
             conversation.flush(Area::Segment(segment)).await?;
         }
         superblock.incarnation = recovered.incarnation + 1;

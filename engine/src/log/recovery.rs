@@ -178,7 +178,8 @@ impl<'a> Recovery<'a> {
             let spare = self.superblock.tail.is_some_and(|tail| tail.segment < segment);
             let first = self.window.first_header(segment, size, !spare).await;
             if !first.written {
-                if first.recycled {
+                // Of a spare file only the first block was looked at: behind it there may be anything.
+                if first.recycled || spare {
                     self.recycled.insert(segment);
                 }
                 self.blank.push(segment);

@@ -53,6 +53,40 @@ fn a_crash_begins_a_new_incarnation_in_a_new_segment() {
     assert!(before.segment < after.segment, "{before:?} {after:?}");
 }
 
+/// Goal: what a replay has read counts as durable, so it is. Method: a process dies between a record's
+/// write and its flush; the next one reads the record; then power is cut. What was written aside
+/// meanwhile has claimed all the newest segments.
+#[test]
+fn the_last_segment_of_the_log_is_flushed_when_it_is_read_again() {
+    let mut random = Random::new(8);
+    let (disk, mut life) = fresh();
+    let first = life.append(&mut random).expect("room");
+    life.settle().expect("a sound disk");
+    let record = Record {
+        kind: RecordKind::Page,
+        stream: 1,
+        position: 0,
+        stamp: [0, 0],
+        commit: 0,
+        payload: &[7; 6000],
+    };
+    while life.engine.aside_segment() < first.segment + 6 {
+        life.engine.append_aside(&record).expect("room");
+        life.settle().expect("a sound disk");
+    }
+    let last = life.append_payload(b"written, not flushed").expect("room");
+    assert_eq!(last.segment, first.segment, "that is the point");
+    disk.fail_power_after(1);
+    life.settle().expect("nothing fails, nothing ends");
+    let mut disk = disk.process_killed();
+    for _ in 0..2 {
+        let (_, opened, replayed) =
+            open(&disk, options()).expect("there is power").expect("a sound log");
+        assert_eq!((opened.expect("it was a log").records, replayed.0.len()), (2, 2));
+        disk = disk.power_cut(|_, _| false);
+    }
+}
+
 #[test]
 fn records_wait_for_one_flush_together() {
     let mut random = Random::new(3);
