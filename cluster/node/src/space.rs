@@ -269,17 +269,21 @@ impl Node {
             return None;
         }
         count(&self.metrics.full_refusals);
-        let used = engine.status().segment_bytes;
+        let (name, used, room) = (&self.config.name, engine.status().segment_bytes, engine.room());
+        let (refused, way_out) = if puts {
+            ("no value can be written, reads and deletes go on", "delete keys")
+        } else {
+            ("not even a delete can be written now, reads go on", "try again in a moment")
+        };
         Some(Reply::error(match self.config.engine.log_size_max {
             0 => format!(
-                "DISKFULL the disk of node `{}` is full, the log has {used} bytes: nothing can be \
-                 written, reads go on; give the disk more room, or delete keys",
-                self.config.name
+                "DISKFULL the disk of node `{name}` is full, the log has {used} bytes: {refused}; give \
+                 the disk more room, or {way_out}"
             ),
             max => format!(
-                "DISKFULL the log of node `{}` is full, it has {used} of {max} bytes (`disk_bytes_max`): \
-                 nothing can be written, reads go on; raise the limit, or delete keys",
-                self.config.name
+                "DISKFULL the log of node `{name}` takes {used} of {max} bytes (`disk_bytes_max`), and \
+                 the {room} that are left in it are kept for giving space back: {refused}; raise the \
+                 limit, or {way_out}"
             ),
         }))
     }

@@ -56,7 +56,7 @@ fn a_full_disk_refuses_writes_reads_on_and_frees_itself() {
         assert!(count < 700, "more than the limit was taken");
     };
     let Answer::Error(text) = refusal else { panic!("{refusal:?}") };
-    assert!(text.starts_with("DISKFULL the log of node `node-1` is full, it has "), "{text}");
+    assert!(text.starts_with("DISKFULL the log of node `node-1` takes "), "{text}");
     assert!(text.contains(" of 67108864 bytes (`disk_bytes_max`)"), "{text}");
     assert!(300 < count, "{count} values of 100 kB fill no 64 MiB");
     check(&mut resp, 0..count);
