@@ -155,6 +155,20 @@ impl Drive {
         self.0.borrow().felt.get(&Kind::ReadError).copied().unwrap_or_default()
     }
 
+    /// Nobody who read it has ever been shown anything but what was written.
+    pub fn was_always_right(&self) -> bool {
+        let wrong = [
+            Kind::ReadError,
+            Kind::ReadFlip,
+            Kind::ReadMisdirected,
+            Kind::RotFlip,
+            Kind::RotZero,
+            Kind::WriteMisdirected,
+            Kind::WriteLost,
+        ];
+        wrong.iter().all(|kind| !self.0.borrow().felt.contains_key(kind))
+    }
+
     /// How often each kind of trouble was felt by whoever used it.
     pub fn felt(&self) -> BTreeMap<Kind, u64> {
         self.0.borrow().felt.clone()

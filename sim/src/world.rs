@@ -16,7 +16,7 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use evenkeel_node::node::Node;
-use evenkeel_node::observe::{Observation, set_observer};
+use evenkeel_node::observe::{Fact, Observation, set_observer};
 use evenkeel_runtime as runtime;
 use evenkeel_runtime::simulated::record::record;
 use evenkeel_runtime::simulated::{self, NodeId};
@@ -223,6 +223,14 @@ fn observe(observation: Observation) {
     let node = world.hosts.iter().position(|host| host.id.get() == Some(&id));
     let Some(node) = node else { return };
     record(facts::kind(&observation.fact), id, || facts::Words(&observation));
+    if observation.fact == Fact::ValueDamaged && world.hosts[node].drive.was_always_right() {
+        let claim = format!(
+            "{} calls a value of group {} damaged, and its disk has never been wrong",
+            host_name(node),
+            observation.shard
+        );
+        world.fail("damage", claim, Vec::new());
+    }
     let result = world.invariants.borrow_mut().note(node, &observation);
     if let Err(broken) = result {
         world.fail(broken.invariant, broken.claim, Vec::new());

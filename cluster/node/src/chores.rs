@@ -19,6 +19,7 @@ use crate::genesis::{MET, placement_voters};
 use crate::group::{PLACEMENT_GROUP, group_of};
 use crate::lead::Attempt;
 use crate::node::{Node, members_of};
+use crate::observe::{Fact, observe};
 use crate::operate::stale;
 use crate::request::NotHere;
 
@@ -202,6 +203,7 @@ impl Node {
         crate::metrics::count(&self.metrics.damaged_reads);
         let slot = evenkeel_core::placement::slots::slot(key);
         let group = group_of(slot, self.config.cluster.shard_count);
+        observe(self.replica, group, || Fact::ValueDamaged);
         self.step(group, Input::Transfer(None));
         NotHere::Damaged
     }

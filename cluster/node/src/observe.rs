@@ -83,6 +83,8 @@ pub enum Fact {
         /// The voters.
         voters: Configuration,
     },
+    /// The bytes of a value are not where this replica's index says.
+    ValueDamaged,
     /// The replica remembers durably that it has met this life of another member: from now on, what
     /// that life says counts.
     Met(ReplicaId),
