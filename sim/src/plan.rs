@@ -34,6 +34,8 @@ pub enum Scenario {
     DiskSlow,
     /// A node loses its disk and rejoins.
     WipeAndRejoin,
+    /// Little room: values move and segments are given back all the time, and nodes die meanwhile.
+    SmallLog,
     /// One series, again and again, and nothing else.
     Series(Series),
 }
@@ -49,6 +51,7 @@ impl Scenario {
         Scenario::ClockJump,
         Scenario::DiskSlow,
         Scenario::WipeAndRejoin,
+        Scenario::SmallLog,
         Scenario::Series(Series::LeaseTrap),
         Scenario::Series(Series::LeaderChurn),
         Scenario::Series(Series::DeafLeader),
@@ -76,6 +79,7 @@ impl Scenario {
             Scenario::ClockJump => "clock-jump",
             Scenario::DiskSlow => "disk-slow",
             Scenario::WipeAndRejoin => "wipe-and-rejoin",
+            Scenario::SmallLog => "small-log",
             Scenario::Series(series) => series.name(),
         }
     }
@@ -214,6 +218,9 @@ pub fn plan(seed: u64, scenario: Scenario) -> Plan {
     if matches!(scenario, Scenario::Swarm | Scenario::ClockJump) {
         set_clocks(&mut plan, &mut random.child("clocks"));
     }
+    if scenario == Scenario::SmallLog {
+        cramp(&mut plan, &mut random.child("cramp"));
+    }
     let mut faults = Vec::new();
     if let Some(series) = theme {
         suit(&mut plan, series, &mut random.child("suit"));
@@ -275,6 +282,20 @@ fn suit(plan: &mut Plan, series: Series, random: &mut Random) {
     plan.client_count = if is_crowded { 8 } else { 5 };
     plan.think = Duration::from_millis(4);
     plan.duration = Duration::from_secs(16);
+}
+
+/// Large values in a log of small segments, none of which stay in memory; many keys, so that some of them
+/// are old when their segment has to go, and two of them in many a record.
+fn cramp(plan: &mut Plan, random: &mut Random) {
+    let knobs = &mut plan.knobs;
+    knobs.shard_count = *random.pick(&[1, 2]);
+    knobs.segment_size = 256 << 10;
+    knobs.log_size_max = *random.pick(&[0, 5 << 20]);
+    knobs.memory_bytes = 4 << 10;
+    knobs.padding = 6_000;
+    plan.client_count = 8;
+    plan.think = Duration::from_millis(4);
+    plan.objects = vec![ObjectKind::Register; 12];
 }
 
 /// In every other seed no two clocks agree.

@@ -130,6 +130,13 @@ pub(super) fn families(plan: &Plan, random: &mut Random) -> Vec<Family> {
             vec![Family::SlowDisks, Family::DiskStalls, Family::DiskErrors, Family::DiskLies]
         }
         Scenario::WipeAndRejoin => vec![Family::Wipes],
+        Scenario::SmallLog => vec![
+            Family::Kills,
+            Family::PowerCuts,
+            Family::KillAll,
+            Family::Series(Series::SnapshotCut),
+            Family::Series(Series::Laggard),
+        ],
         Scenario::Series(series) => vec![Family::Series(series)],
     };
     // From a stream of its own: every seed keeps the families that it had.
