@@ -112,7 +112,8 @@ fn expire(target: &Target, others: u64, arguments: &ExpiryArguments) -> Result<L
             arguments.keys
         )));
     }
-    let mut late = Histogram::new(3).expect("three digits are possible");
+    let late_max = 2 * arguments.wait_seconds * 1_000_000;
+    let mut late = Histogram::new_with_bounds(1, late_max, 3).expect("the bounds are in order");
     let end_us = deadline_us(arguments.keys - 1) + arguments.wait_seconds * 1_000_000;
     let mut gone = 0;
     while gone < arguments.keys && clock::wall_us() < end_us {
