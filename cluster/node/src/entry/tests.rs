@@ -1,15 +1,19 @@
 use super::*;
 
-/// Goal: a context cut short anywhere is refused, never misread and never a panic.
-#[test]
-fn a_context_cut_anywhere_is_refused() {
-    let full = WriteContext {
+fn write() -> WriteContext<'static> {
+    WriteContext {
         evaluated_in: Leading { ballot: Ballot { round: 3, replica: ReplicaId(8) }, opening: 4 },
         time_ms: 7,
         session: SessionStamp { session: 1, sequence: 2, acknowledged_below: 2 },
         reply: b"+OK\r\n",
         conditions: vec![(b"key", 9), (b"other", 0)],
-    };
+    }
+}
+
+/// Goal: a context cut short anywhere is refused, never misread and never a panic.
+#[test]
+fn a_context_cut_anywhere_is_refused() {
+    let full = write();
     let bytes = full.encode();
     assert_eq!(context(&bytes), Some(Context::Write(full)));
     for cut in 0..bytes.len() {
@@ -20,13 +24,7 @@ fn a_context_cut_anywhere_is_refused() {
 /// Goal: a log of an earlier release reads on. Method: its kind of write is today's without the ballot.
 #[test]
 fn a_write_of_an_earlier_release_reads_as_of_no_ballot() {
-    let new = WriteContext {
-        evaluated_in: Leading { ballot: Ballot { round: 3, replica: ReplicaId(8) }, opening: 4 },
-        time_ms: 7,
-        session: SessionStamp { session: 1, sequence: 2, acknowledged_below: 2 },
-        reply: b"+OK\r\n",
-        conditions: vec![(b"key", 9)],
-    };
+    let new = write();
     let mut bytes = new.encode();
     bytes.drain(1..25);
     bytes[0] = KIND_WRITE;
