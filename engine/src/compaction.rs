@@ -153,7 +153,7 @@ pub fn situation(engine: &Engine, store: &Store) -> Situation {
         segment_size: engine.segment_size(),
         used,
         live: store.live_bytes().values().sum(),
-        room: engine.room(),
+        room: engine.room().saturating_sub(engine.room_granted()),
         replay,
         changed: store.change_count(),
     }

@@ -24,7 +24,7 @@ use crate::metrics::count;
 use crate::node::Node;
 use crate::observe::{Fact, digest, observe, observed};
 use crate::reply;
-use crate::state::State;
+use crate::state::{self, State};
 
 /// A batch of records on its way to the disk.
 pub(crate) struct Unflushed {
@@ -184,6 +184,15 @@ impl Node {
             Ok(appended) => appended,
             Err(error) => runtime::process::fail_now(format!("cannot append to the log: {error}")),
         }
+    }
+
+    /// Appends what a node must not forget of a group; it is valid when all of it is durable.
+    pub(crate) fn append_state(&self, group: u32, state: &State) -> Sequence {
+        let part_size = state::part_size(self.engine.borrow().segment_size());
+        let payloads = state.payloads(part_size);
+        let appended =
+            payloads.iter().map(|payload| self.append(&state_record(group, Slot(0), payload)).0);
+        appended.last().expect("there is at least one part")
     }
 
     /// Applies everything chosen up to `upto`, and tells who waits.

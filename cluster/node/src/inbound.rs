@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use evenkeel_core::consensus::{Input, Message, ReplicaId, Slot};
+use evenkeel_core::consensus::{Input, Message, ReplicaId};
 use evenkeel_runtime as runtime;
 use evenkeel_runtime::net::{TcpListener, TcpReader, TcpStream, TcpWriter};
 use evenkeel_wire::peer::consensus::ConsensusBatch;
@@ -14,7 +14,6 @@ use evenkeel_wire::peer::messages::{Hello, JoinReply, MapReply, MapRequest};
 use evenkeel_wire::peer::{self, Message as Frame};
 
 use crate::codec;
-use crate::driver::state_record;
 use crate::genesis::MET;
 use crate::group::PLACEMENT_GROUP;
 use crate::node::Node;
@@ -195,7 +194,7 @@ impl Node {
             return;
         }
         let state = State::Met { name: name.to_string(), replica };
-        let (sequence, _) = self.append(&state_record(PLACEMENT_GROUP, Slot(0), &state.encode()));
+        let sequence = self.append_state(PLACEMENT_GROUP, &state);
         self.meeting.borrow_mut().push((name.to_string(), replica));
         self.flushed(sequence).await;
         self.meeting.borrow_mut().retain(|meeting| !known(meeting));

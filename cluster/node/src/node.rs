@@ -40,7 +40,7 @@ use crate::peers::{Introduction, Peers};
 use crate::recovery::Recovery;
 use crate::snapshot::{Inbound, Outbound};
 use crate::space::track_changes;
-use crate::state::State;
+use crate::state::{self, State};
 
 /// How much of its log a group keeps in memory for followers a little behind, in bytes.
 const RETAINED_BYTES_MAX: u64 = 512 * 1024;
@@ -217,7 +217,10 @@ async fn found(
         Identity { cluster: config.cluster.id, node: replica.0, name: config.name.clone() };
     let mut engine = Engine::create(disk, config.engine.clone(), identity).await?;
     let state = State::Genesis { founder, map: map.encode() };
-    let (sequence, _) = engine.append(&state_record(PLACEMENT_GROUP, Slot(0), &state.encode()))?;
+    let mut sequence = engine.durable();
+    for payload in state.payloads(state::part_size(engine.segment_size())) {
+        sequence = engine.append(&state_record(PLACEMENT_GROUP, Slot(0), &payload))?.0;
+    }
     let mut events = Vec::new();
     while engine.durable() < sequence {
         std::future::poll_fn(|context| engine.poll(context, &mut events)).await?;

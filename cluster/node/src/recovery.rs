@@ -17,7 +17,7 @@ use evenkeel_engine::{Location, Record, RecordKind, Replay};
 use crate::entry;
 use crate::group::{PLACEMENT_GROUP, slots_of};
 use crate::machine::{Machine, Outcome, perform};
-use crate::state::{CheckpointState, State};
+use crate::state::{CheckpointState, Parts, State};
 
 /// How many applied entries a group keeps at hand, so that a peer a little behind needs no snapshot.
 const APPLIED_KEPT_MAX: usize = 256;
@@ -49,8 +49,10 @@ pub(crate) struct RecoveredGroup {
     pub(crate) machine: Machine,
     /// Its part of the checkpoint has been read.
     begun: bool,
-    /// The checkpoint's bytes so far, and how many parts they are.
-    parts: (Vec<u8>, u32),
+    /// The checkpoint's bytes so far.
+    checkpoint: Parts,
+    /// Those of a state that is too large for one record.
+    parts: Parts,
     promised: Ballot,
     /// The voters, by the slot that named them.
     configurations: BTreeMap<Slot, Configuration>,
@@ -91,13 +93,20 @@ impl<'a> Recovery<'a> {
         Some(())
     }
 
-    fn state(&mut self, record: &Record<'_>) -> Option<()> {
-        let group = self.groups.entry(record.stream).or_default();
-        match State::decode(record.payload)? {
+    fn state(&mut self, stream: u32, payload: &[u8]) -> Option<()> {
+        let group = self.groups.entry(stream).or_default();
+        match State::decode(payload)? {
             State::Promised(ballot) => group.promised = group.promised.max(ballot),
             State::Checkpoint { index, count, bytes } => {
                 if self.from_checkpoint && !group.begun {
-                    return self.checkpoint_part(record.stream, index, count, &bytes);
+                    return self.checkpoint_part(stream, index, count, &bytes);
+                }
+            }
+            State::Part { index, count, bytes } => {
+                if let Some(whole) = group.parts.add(index, count, &bytes)? {
+                    // A part of a part would be one too many.
+                    let nested = whole.first() == payload.first();
+                    return if nested { None } else { self.state(stream, &whole) };
                 }
             }
             State::Met { name, replica } => self.met.push((name, replica)),
@@ -108,8 +117,8 @@ impl<'a> Recovery<'a> {
             }
             State::Snapshot { id, configuration, machine, map, promised } => {
                 let items = std::mem::take(&mut group.items);
-                if record.stream != PLACEMENT_GROUP {
-                    self.store.clear_slots(slots_of(record.stream, self.shard_count));
+                if stream != PLACEMENT_GROUP {
+                    self.store.clear_slots(slots_of(stream, self.shard_count));
                 }
                 if group.items_of == id {
                     install_items(&items, self.store)?;
@@ -130,18 +139,8 @@ impl<'a> Recovery<'a> {
     /// One part of what the checkpoint says of a group; the last one takes effect.
     fn checkpoint_part(&mut self, stream: u32, index: u32, count: u32, part: &[u8]) -> Option<()> {
         let group = self.groups.entry(stream).or_default();
-        if index == 0 {
-            group.parts = (Vec::new(), 0);
-        }
-        if index != group.parts.1 {
-            return None;
-        }
-        group.parts.0.extend_from_slice(part);
-        group.parts.1 += 1;
-        if group.parts.1 < count {
-            return Some(());
-        }
-        let state = CheckpointState::decode(&group.parts.0)?;
+        let Some(whole) = group.checkpoint.add(index, count, part)? else { return Some(()) };
+        let state = CheckpointState::decode(&whole)?;
         let (begun, promised, machine) = (true, state.promised, state.machine);
         *group = RecoveredGroup { machine, begun, promised, ..RecoveredGroup::default() };
         let applied = group.machine.applied;
@@ -207,7 +206,7 @@ impl Replay for Recovery<'_> {
         let understood = match record.kind {
             RecordKind::Moved | RecordKind::Page => None, // They are not in the log's order.
             RecordKind::Entry => self.entry(record, location),
-            RecordKind::State => self.state(record),
+            RecordKind::State => self.state(record.stream, record.payload),
             RecordKind::Item => {
                 let group = self.groups.entry(record.stream).or_default();
                 if group.items_of != record.stamp[0] {

@@ -2,7 +2,7 @@
 //!
 //! The sender freezes what the keys are at one slot (names, versions and where the log keeps them:
 //! the log never changes, so the values can be read at leisure) and streams it in chunks, a few ahead
-//! of the receiver's acknowledgements. The receiver writes every item to its own log at once, and one
+//! of the receiver's acknowledgements; so is the rest of the state if it is large. The receiver writes every item to its own log at once, and one
 //! last record makes all of them valid together with the group's state: a crash leaves all or nothing.
 
 use std::cell::Cell;
@@ -24,7 +24,6 @@ use tokio::sync::Notify;
 
 use crate::bugs::{Bug, planted};
 use crate::codec;
-use crate::driver::state_record;
 use crate::entry::put_bytes;
 use crate::group::{Group, PLACEMENT_GROUP};
 use crate::machine::Machine;
@@ -33,10 +32,12 @@ use crate::node::Node;
 use crate::observe::{Fact, observe};
 use crate::reader::Reader;
 use crate::recovery::install_items;
-use crate::state::State;
+use crate::state::{self, State};
 
 /// A chunk is closed when its items hold this much.
 const CHUNK_BYTES: usize = 256 * 1024;
+/// More of a group's state than this is refused by a receiver, in bytes: no sender has so much.
+const STATE_SIZE_MAX: usize = 1 << 30;
 /// How many chunks may be on their way.
 const CHUNKS_AHEAD_MAX: u64 = 4;
 /// A receiver that acknowledges nothing for so long is given up, for now.
@@ -53,10 +54,22 @@ pub(crate) struct Outbound {
 pub(crate) struct Inbound {
     from: ReplicaId,
     begin: SnapshotBegin,
+    /// The group's state, as far as it has arrived.
+    state: Vec<u8>,
     items: Vec<(Bytes, Slot, Location)>,
     chunks: u64,
     /// How many checkpoints there were of the group when it began.
     checkpoints: u64,
+}
+
+/// Chunks on their way to one receiver.
+struct Stream<'a> {
+    node: &'a Node,
+    to: ReplicaId,
+    id: u64,
+    outbound: Rc<Outbound>,
+    /// How many have been sent.
+    sent: u64,
 }
 
 /// One key, as it was at the snapshot's slot.
@@ -96,12 +109,19 @@ impl Node {
 
     /// `None`: the receiver did not take it.
     async fn send_snapshot(self: &Rc<Node>, number: u32, to: ReplicaId, id: u64) -> Option<()> {
-        let (begin, keys) = self.freeze(number, to, id)?;
+        let (mut begin, keys) = self.freeze(number, to, id)?;
         let outbound =
             Rc::new(Outbound { taken: Cell::new(0), ended: Cell::new(false), news: Notify::new() });
         self.outbound.borrow_mut().insert(id, Rc::clone(&outbound));
+        let part_size = state::part_size(self.engine.borrow().segment_size()).min(CHUNK_BYTES);
+        let mut rest = begin.state.split_off(part_size.min(begin.state.len()));
         self.peers.send(to, &Frame::SnapshotBegin(begin)).then_some(())?;
-        let (mut items, mut bytes, mut index) = (Vec::new(), 0, 0);
+        let mut stream = Stream { node: self, to, id, outbound, sent: 0 };
+        while !rest.is_empty() {
+            let state = rest.split_to(part_size.min(rest.len()));
+            stream.send(SnapshotChunk { state, ..SnapshotChunk::default() }).await?;
+        }
+        let (mut items, mut bytes) = (Vec::new(), 0);
         for frozen in keys {
             let value = self.frozen_value(&frozen).await?;
             bytes += frozen.key.len() + value.len() + 32;
@@ -113,20 +133,16 @@ impl Node {
             });
             if CHUNK_BYTES <= bytes {
                 let items = std::mem::take(&mut items);
-                let chunk = SnapshotChunk { id, index, items };
-                self.peers.send(to, &Frame::SnapshotChunk(chunk)).then_some(())?;
-                (index, bytes) = (index + 1, 0);
-                outbound.wait(|outbound| index <= outbound.taken.get() + CHUNKS_AHEAD_MAX).await?;
+                stream.send(SnapshotChunk { items, ..SnapshotChunk::default() }).await?;
+                bytes = 0;
             }
         }
         if !items.is_empty() {
-            let chunk = SnapshotChunk { id, index, items };
-            self.peers.send(to, &Frame::SnapshotChunk(chunk)).then_some(())?;
-            index += 1;
+            stream.send(SnapshotChunk { items, ..SnapshotChunk::default() }).await?;
         }
-        let end = SnapshotEnd { id, chunk_count: index };
+        let end = SnapshotEnd { id, chunk_count: stream.sent };
         self.peers.send(to, &Frame::SnapshotEnd(end)).then_some(())?;
-        outbound.wait(|outbound| outbound.ended.get()).await
+        stream.outbound.wait(|outbound| outbound.ended.get()).await
     }
 
     fn freeze(&self, number: u32, to: ReplicaId, id: u64) -> Option<(SnapshotBegin, Vec<Frozen>)> {
@@ -194,7 +210,8 @@ impl Node {
             return;
         }
         let checkpoints = self.groups[number as usize].borrow().checkpoints;
-        let inbound = Inbound { from, begin, items: Vec::new(), chunks: 0, checkpoints };
+        let (state, items) = (begin.state.to_vec(), Vec::new());
+        let inbound = Inbound { from, begin, state, items, chunks: 0, checkpoints };
         self.inbound.borrow_mut().insert(number, inbound);
     }
 
@@ -206,9 +223,11 @@ impl Node {
         let Some(inbound) = all.values_mut().find(|inbound| inbound.begin.id == chunk.id) else {
             return;
         };
-        if inbound.from != from || inbound.chunks != chunk.index {
+        let state_size = inbound.state.len() + chunk.state.len();
+        if inbound.from != from || inbound.chunks != chunk.index || STATE_SIZE_MAX < state_size {
             return; // A piece is missing: the sender will give up and start over.
         }
+        inbound.state.extend_from_slice(&chunk.state);
         for item in chunk.items {
             let mut batch = BatchBuilder::new(&[]);
             batch.put(&item.key, &item.value, item.expires_at_ms);
@@ -252,8 +271,8 @@ impl Node {
         if self.closing.get() {
             return None;
         }
-        let Inbound { begin, items, checkpoints, .. } = inbound;
-        let mut reader = Reader::new(&begin.state);
+        let Inbound { begin, state, items, checkpoints, .. } = inbound;
+        let mut reader = Reader::new(&state);
         let machine = Machine::decode(&mut Reader::new(reader.sized()?))?;
         let map = Some(reader.sized()?.to_vec()).filter(|map| !map.is_empty());
         let decoded = match &map {
@@ -286,7 +305,7 @@ impl Node {
                 machine: machine.clone(),
                 map,
             };
-            self.append(&state_record(number, Slot(0), &state.encode())).0
+            self.append_state(number, &state)
         };
         if !planted(Bug::SnapshotBeforeFlush) {
             self.flushed(sequence).await;
@@ -313,6 +332,17 @@ impl Node {
             self.adopt_map(map);
         }
         Some(())
+    }
+}
+
+impl Stream<'_> {
+    /// Sends the next chunk, and waits while too many are on their way.
+    async fn send(&mut self, chunk: SnapshotChunk) -> Option<()> {
+        let chunk = SnapshotChunk { id: self.id, index: self.sent, ..chunk };
+        self.node.peers.send(self.to, &Frame::SnapshotChunk(chunk)).then_some(())?;
+        self.sent += 1;
+        let sent = self.sent;
+        self.outbound.wait(|outbound| sent <= outbound.taken.get() + CHUNKS_AHEAD_MAX).await
     }
 }
 

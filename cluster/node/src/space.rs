@@ -27,7 +27,7 @@ use crate::entry;
 use crate::group::{Group, PLACEMENT_GROUP};
 use crate::metrics::count;
 use crate::node::Node;
-use crate::state::{CheckpointState, State};
+use crate::state::{self, CheckpointState, State};
 use crate::views::Write;
 
 /// How often it is looked whether anything is to be done.
@@ -36,8 +36,6 @@ const PAUSE: Duration = Duration::from_millis(50);
 const WAIT: Duration = Duration::from_millis(5);
 /// A snapshot that is arriving may hold up a checkpoint for so many waits.
 const SNAPSHOT_WAITS_MAX: u32 = 2_000;
-/// A checkpoint's record is cut into parts of this size at most, in bytes.
-const PART_SIZE_MAX: usize = 512 * 1024;
 
 impl Node {
     /// Runs for as long as the node.
@@ -204,7 +202,7 @@ impl Node {
             met: if is_placement { self.everybody_met() } else { Vec::new() },
         };
         let bytes = state.encode();
-        let part_size = PART_SIZE_MAX.min(self.engine.borrow().segment_size() as usize / 4);
+        let part_size = state::part_size(self.engine.borrow().segment_size());
         let parts: Vec<&[u8]> = bytes.chunks(part_size).collect();
         let mut upto = None;
         for (index, part) in (0..).zip(&parts) {
@@ -229,7 +227,7 @@ impl Node {
                 self.metrics.page_bytes.set(self.metrics.page_bytes.get() + bytes);
                 Some(store.page_list(&slots))
             }
-            Err(EngineError::Busy { .. }) => None,
+            Err(EngineError::Busy { .. } | EngineError::Full { .. }) => None,
             Err(error) => runtime::process::fail_now(format!("cannot append a page: {error}")),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! size  field
-//!    1  kind        1 promised, 2 snapshot, 3 met, 4 genesis, 5 checkpoint
+//!    1  kind        1 promised, 2 snapshot, 3 met, 4 genesis, 5 checkpoint, 6 part
 //! kind 1:  8 round, 8 replica
 //! kind 2:  8 snapshot id, 8 round, 8 replica, 4 + voters, 4 + machine, 4 + placement map (empty: none)
 //! kind 3:  8 replica, 4 + name
@@ -10,6 +10,7 @@
 //! kind 5:  4 index, 4 count, a part of these, put together in order of index:
 //!          8 round, 8 replica, 4 + voters, 4 + machine, 4 + list of pages; in the placement group:
 //!          4 + placement map, 4 + the map it began with, 1 founder, then 8 replica, 4 + name each
+//! kind 6:  4 index, 4 count, a part of the bytes of a `State` that is too large for one record
 //! ```
 //!
 //! Integers are little-endian. A snapshot's record makes its items (which stand before it in the log)
@@ -26,6 +27,10 @@ const KIND_SNAPSHOT: u8 = 2;
 const KIND_MET: u8 = 3;
 const KIND_GENESIS: u8 = 4;
 const KIND_CHECKPOINT: u8 = 5;
+const KIND_PART: u8 = 6;
+/// What a node says of a group is cut into parts of this size at most, in bytes: a record has a bound,
+/// and what is remembered of clients has a larger one.
+const PART_SIZE_MAX: usize = 512 * 1024;
 
 /// One `State` record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +51,35 @@ pub(crate) enum State {
     Genesis { founder: bool, map: Vec<u8> },
     /// A part of a `CheckpointState`; those of one group follow each other.
     Checkpoint { index: u32, count: u32, bytes: Vec<u8> },
+    /// A part of another `State`; those of one group follow each other.
+    Part { index: u32, count: u32, bytes: Vec<u8> },
+}
+
+/// How large a part may be in a log of such segments, in bytes.
+pub(crate) fn part_size(segment_size: u64) -> usize {
+    PART_SIZE_MAX.min(segment_size as usize / 4)
+}
+
+/// Parts of something, put together as they are read.
+#[derive(Debug, Default)]
+pub(crate) struct Parts {
+    bytes: Vec<u8>,
+    count: u32,
+}
+
+impl Parts {
+    /// The whole, with its last part; `None` if this part does not follow the one before.
+    pub(crate) fn add(&mut self, index: u32, count: u32, part: &[u8]) -> Option<Option<Vec<u8>>> {
+        if index == 0 {
+            *self = Parts::default(); // What came before broke off.
+        }
+        if index != self.count || count <= index {
+            return None;
+        }
+        self.bytes.extend_from_slice(part);
+        self.count += 1;
+        Some((self.count == count).then(|| std::mem::take(self).bytes))
+    }
 }
 
 /// Everything that a restart must know of a group, but for its open entries, which follow.
@@ -110,6 +144,20 @@ impl CheckpointState {
 }
 
 impl State {
+    /// The payloads of the records that say this: one, or parts of at most `size` bytes.
+    pub(crate) fn payloads(&self, size: usize) -> Vec<Vec<u8>> {
+        let bytes = self.encode();
+        if bytes.len() <= size {
+            return vec![bytes];
+        }
+        let parts = bytes.chunks(size);
+        let count = parts.len() as u32;
+        let part = |(index, part): (u32, &[u8])| {
+            State::Part { index, count, bytes: part.to_vec() }.encode()
+        };
+        (0..).zip(parts).map(part).collect()
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut target = Vec::new();
         match self {
@@ -137,9 +185,11 @@ impl State {
             }
             State::Checkpoint { index, count, bytes } => {
                 target.push(KIND_CHECKPOINT);
-                target.extend_from_slice(&index.to_le_bytes());
-                target.extend_from_slice(&count.to_le_bytes());
-                target.extend_from_slice(bytes);
+                put_part(&mut target, *index, *count, bytes);
+            }
+            State::Part { index, count, bytes } => {
+                target.push(KIND_PART);
+                put_part(&mut target, *index, *count, bytes);
             }
         }
         target
@@ -170,9 +220,19 @@ impl State {
                 let (index, count) = (reader.u32()?, reader.u32()?);
                 Some(State::Checkpoint { index, count, bytes: reader.rest().to_vec() })
             }
+            KIND_PART => {
+                let (index, count) = (reader.u32()?, reader.u32()?);
+                Some(State::Part { index, count, bytes: reader.rest().to_vec() })
+            }
             _ => None,
         }
     }
+}
+
+fn put_part(target: &mut Vec<u8>, index: u32, count: u32, bytes: &[u8]) {
+    target.extend_from_slice(&index.to_le_bytes());
+    target.extend_from_slice(&count.to_le_bytes());
+    target.extend_from_slice(bytes);
 }
 
 #[cfg(test)]

@@ -126,6 +126,7 @@ async fn establish(
     segments.pass(recovered.used);
     segments.reclaim(&recovered.blank);
     recovered.recycled.iter().for_each(|&segment| segments.mark_recycled(segment));
+    segments.exceed_limit();
     let mut cursor = recovered.cursor;
     if !recovered.clean && !planted(Bug::IncarnationReusedAfterCrash) {
         // What was read may still be in a cache only; from here on it counts as durable.
@@ -174,7 +175,7 @@ async fn make_room(
     }
     let segment = segments.next_number();
     let size = options.segment_size;
-    if options.log_size_max != 0 && options.log_size_max < segments.bytes() + size {
+    if !segments.may_grow() {
         segments.refuse();
         return Ok(());
     }

@@ -13,11 +13,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
+use crate::compaction::{ROOM_DELETE_SEGMENTS, ROOM_LOW_SEGMENTS, SEGMENT_COUNT_MIN};
 use crate::disk::{Area, Operation};
 use crate::error::EngineError;
 
 /// Files kept for reuse where nothing limits the log, beyond the eighth part of it; more are removed.
 const FREE_COUNT_MIN: usize = 4;
+/// Where nothing limits the log the disk may fill up without notice: segments kept in reserve, one for
+/// two that are in use, until there are so many. It is with these that space is given back then.
+const RESERVE_COUNT_MAX: u64 = ROOM_LOW_SEGMENTS;
+/// A disk that was full is tried again at every so many calls of `look_again`.
+const LOOK_AGAIN_CALLS: u32 = 64;
 
 /// See the module's text.
 #[derive(Debug)]
@@ -33,13 +39,17 @@ pub(super) struct Segments {
     /// The highest number claimed.
     frontier: u32,
     size_new: u64,
+    /// 0: no limit.
     size_max: u64,
+    /// The limit as it is now: above `size_max` while what crashes left behind is being given back.
+    size_limit: u64,
     making: Option<Making>,
     removing: Option<u32>,
     /// The last attempt failed for want of room.
     refused: bool,
     /// Someone found no room: try once more.
     retry: bool,
+    looks: u32,
 }
 
 /// A segment on its way: made, or out of a free file.
@@ -65,10 +75,12 @@ impl Segments {
             free: BTreeMap::new(),
             size_new,
             size_max,
+            size_limit: size_max,
             making: None,
             removing: None,
             refused: false,
             retry: false,
+            looks: 0,
         }
     }
 
@@ -103,6 +115,11 @@ impl Segments {
         claimed.map(|(&segment, &size)| (segment, size))
     }
 
+    /// Those that exist and may have been written to, whatever is known of them.
+    pub(super) fn used(&self) -> impl Iterator<Item = u32> {
+        self.sizes.range(..=self.frontier).map(|(&segment, _)| segment)
+    }
+
     pub(super) fn count(&self) -> u64 {
         (self.sizes.len() + self.free.len()) as u64
     }
@@ -123,15 +140,44 @@ impl Segments {
     /// Bytes in segments that nobody has claimed and in those that could still be had; `u64::MAX` if
     /// nothing is known to limit them.
     pub(super) fn room(&self) -> u64 {
+        if self.size_max == 0 && !self.refused {
+            return u64::MAX;
+        }
+        self.room_within(self.size_limit)
+    }
+
+    fn room_within(&self, limit: u64) -> u64 {
         let spare: u64 = self.spares().map(|(_, size)| size).sum();
         let free = self.free.len() as u64 * self.size_new;
-        let new = match self.size_max {
-            _ if self.refused => 0,
-            0 => return u64::MAX,
-            max => max.saturating_sub(self.bytes()) / self.size_new * self.size_new,
-        };
+        let new = if self.refused { 0 } else { limit.saturating_sub(self.bytes()) };
         let owed = self.unmade().count() as u64 * self.size_new;
-        (spare + free + new).saturating_sub(owed)
+        (spare + free + new / self.size_new * self.size_new).saturating_sub(owed)
+    }
+
+    /// How far the limit is exceeded for now, in bytes.
+    pub(super) fn excess(&self) -> u64 {
+        self.size_limit - self.size_max
+    }
+
+    /// To be called when the log has been opened. Each crash leaves a segment behind that is hardly
+    /// used: without a little more than the limit, some of them in a row would leave nothing to give
+    /// space back with.
+    pub(super) fn exceed_limit(&mut self) {
+        let least = ROOM_DELETE_SEGMENTS * self.size_new;
+        let works = SEGMENT_COUNT_MIN * self.size_new <= self.size_max;
+        if works && self.room() < least {
+            let short = (least - self.room()).next_multiple_of(self.size_new);
+            let new = self.size_max.saturating_sub(self.bytes());
+            self.size_limit = self.bytes() + new + short;
+        }
+    }
+
+    /// The limit holds again as far as there is room without exceeding it.
+    fn lower_limit(&mut self) {
+        let lower = self.size_max.max(self.bytes());
+        if lower < self.size_limit && ROOM_LOW_SEGMENTS * self.size_new <= self.room_within(lower) {
+            self.size_limit = lower;
+        }
     }
 
     /// A segment for `incarnation` to write into, which exists or will be had.
@@ -143,7 +189,7 @@ impl Segments {
         let segment = match spare {
             Some((segment, _)) => segment,
             None if self.room() < self.size_new => {
-                let limited = self.size_max != 0 && self.size_max < self.bytes() + self.size_new;
+                let limited = !self.may_grow();
                 self.retry = true;
                 self.refused |= limited;
                 let max = if limited { self.size_max } else { 0 };
@@ -174,6 +220,7 @@ impl Segments {
                 }
             });
         }
+        self.lower_limit();
         if self.removing.is_none()
             && let Some(surplus) = self.surplus()
         {
@@ -221,7 +268,12 @@ impl Segments {
 
     /// There may be room again.
     pub(super) fn look_again(&mut self) {
-        self.retry |= self.refused && self.unmade().next().is_some();
+        self.looks += 1;
+        let soon = self.unmade().next().is_some() || LOOK_AGAIN_CALLS <= self.looks;
+        if self.refused && soon {
+            self.retry = true;
+            self.looks = 0;
+        }
     }
 
     /// Those that hold nothing, though later ones do, can be had again.
@@ -236,6 +288,11 @@ impl Segments {
 
     pub(super) fn has_spare(&self) -> bool {
         self.spares().next().is_some()
+    }
+
+    /// Whether the limit allows for another file.
+    pub(super) fn may_grow(&self) -> bool {
+        self.size_max == 0 || self.bytes() + self.size_new <= self.size_limit
     }
 
     /// There was no room when the engine opened.
@@ -254,7 +311,7 @@ impl Segments {
 
     /// The segments in which a crash may have left writes that were not flushed.
     pub(super) fn newest(&self) -> impl Iterator<Item = u32> {
-        self.sizes.keys().rev().take(4).copied()
+        self.sizes.range(..=self.frontier).rev().take(4).map(|(&segment, _)| segment)
     }
 
     /// The number that comes next.
@@ -277,6 +334,7 @@ impl Segments {
         let segment = match self.unmade().next() {
             Some(owed) => owed,
             None if half => self.next_number(),
+            None if self.wants_reserve() => return self.making_anew(self.next_number()),
             None => return None,
         };
         let free = self
@@ -286,9 +344,19 @@ impl Segments {
         if let Some((&free, &size)) = free {
             return Some(Making { segment, size, from: Some(free) });
         }
-        let room = self.size_max == 0 || self.bytes() + self.size_new <= self.size_max;
+        self.making_anew(segment)
+    }
+
+    fn making_anew(&self, segment: u32) -> Option<Making> {
         let again = !self.refused || self.retry;
-        (room && again).then_some(Making { segment, size: self.size_new, from: None })
+        (self.may_grow() && again).then_some(Making { segment, size: self.size_new, from: None })
+    }
+
+    /// Whether there should be more files that nobody needs yet.
+    fn wants_reserve(&self) -> bool {
+        let reserve = (self.spares().count() + self.free.len()) as u64;
+        let wanted = (self.incarnations.len() as u64 / 2).min(RESERVE_COUNT_MAX);
+        self.size_max == 0 && reserve < wanted
     }
 
     /// A free file that is of no use: too small, or one too many.
@@ -296,7 +364,11 @@ impl Segments {
         let taken = self.making.and_then(|making| making.from);
         let mut free = self.free.iter().filter(|(free, _)| Some(**free) != taken);
         let count_max = FREE_COUNT_MIN.max(self.sizes.len() / 8);
-        let too_many = self.size_max == 0 && count_max < self.free.len();
+        let enough = (ROOM_LOW_SEGMENTS + 1) * self.size_new;
+        let too_many = match self.size_max {
+            0 => count_max < self.free.len(),
+            max => max < self.bytes() && enough <= self.room_within(self.bytes()),
+        };
         free.find(|(_, size)| too_many || **size < self.size_new).map(|(&free, _)| free)
     }
 }

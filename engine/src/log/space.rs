@@ -46,6 +46,12 @@ impl Engine {
         self.segments.room().saturating_add(rest)
     }
 
+    /// So much of the room is beyond the log's limit, in bytes: granted when the engine opened, to give
+    /// space back with.
+    pub fn room_granted(&self) -> u64 {
+        self.segments.excess()
+    }
+
     /// Segments with records, in order, with their sizes in bytes; the last ones of both lanes are
     /// still being written.
     pub fn segments(&self) -> impl Iterator<Item = (u32, u64)> {
@@ -79,7 +85,7 @@ impl Engine {
     /// way, since the next replay fetches that again.
     pub fn give_up_unneeded(&mut self, needed: impl Fn(u32) -> bool) {
         let start = self.start_segment();
-        let before = self.segments.claimed().map(|(segment, _)| segment);
+        let before = self.segments.used();
         self.give_up(before.filter(|&segment| segment < start && !needed(segment)).collect());
         self.release_leaving();
     }

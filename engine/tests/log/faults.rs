@@ -4,7 +4,9 @@ use std::io;
 
 use evenkeel_engine::disk::Area;
 use evenkeel_engine::disk::memory::{Kind, MemoryDisk};
-use evenkeel_engine::{Engine, EngineError, Event, Options, Record, RecordKind};
+use evenkeel_engine::{
+    Checkpoint, Engine, EngineError, Event, Options, Record, RecordKind, Sequence,
+};
 
 use crate::model::damage::sound_log;
 use crate::model::{Ledger, Life, Random, Replayed, drive, identity, open, options, settle};
@@ -184,6 +186,56 @@ fn a_full_device_can_still_be_opened_and_read() {
     let error = life.append(&mut random).expect_err("no room");
     assert!(error.contains("full"), "{error}");
     drive(life.engine.close()).expect("there is power").expect("nothing to write");
+}
+
+/// Goal: a disk that fills up without notice leaves something to give space back with, and when there is
+/// room again it is found without being asked for.
+#[test]
+fn a_log_without_a_limit_keeps_segments_in_reserve() {
+    let mut random = Random::new(15);
+    let (disk, mut life) = fresh();
+    while life.engine.log_segment() < 14 {
+        life.append(&mut random).expect("room");
+        life.settle().expect("a sound disk");
+    }
+    let segment_size = options().segment_size;
+    disk.limit_room(Some(disk.sizes().iter().map(|(_, size)| size).sum()));
+    while !life.engine.status().full {
+        life.append(&mut random).expect("there is a reserve");
+        life.settle().expect("a full device ends nothing");
+    }
+    assert!(4 * segment_size <= life.engine.room(), "{} bytes are left", life.engine.room());
+    disk.limit_room(None);
+    for _ in 0..200 {
+        life.engine.tick();
+        life.settle().expect("a sound disk");
+    }
+    assert!(!life.engine.status().full);
+    assert_eq!(life.engine.room(), u64::MAX);
+}
+
+/// Goal: a segment whose only chunk lost its header leaves with all others before the log's start.
+#[test]
+fn a_segment_of_which_nothing_is_known_is_given_up_when_nothing_needs_it() {
+    let mut random = Random::new(16);
+    let (disk, mut life) = fresh();
+    while life.engine.log_segment() < 6 {
+        life.append(&mut random).expect("room");
+        life.settle().expect("a sound disk");
+    }
+    let start = life.engine.mark();
+    let upto = Sequence(start.sequence.0 - 1);
+    let checkpoint = Checkpoint { start, upto, aside_upto: 0, victims: Vec::new() };
+    life.engine.commit_checkpoint(checkpoint);
+    life.settle().expect("a sound disk");
+    disk.overwrite(Area::Segment(3), 0, &[0x55; 512]);
+    let disk = disk.power_cut(|_, _| false);
+    let (mut engine, ..) = open(&disk, options()).expect("there is power").expect("a sound log");
+    engine.give_up_unneeded(|segment| segment == 2);
+    settle(&mut engine).expect("a sound disk");
+    let kept: Vec<u32> = engine.segments().map(|(segment, _)| segment).collect();
+    assert_eq!(kept.first_chunk(), Some(&[2, 6]), "the log begins at 6");
+    assert_eq!(engine.status().segments_free, 4, "1, 3, 4 and 5 wait for other numbers");
 }
 
 #[test]

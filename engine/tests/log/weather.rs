@@ -37,6 +37,14 @@ fn compaction_survives_life_after_life() {
 }
 
 #[test]
+fn crashes_on_a_full_log_leave_room_to_give_space_back() {
+    for crashes in [1, 3, 20] {
+        let checked = keep::Keeper::check_crashes_on_a_full_log(crashes);
+        checked.unwrap_or_else(|error| panic!("{crashes} crashes: {error}"));
+    }
+}
+
+#[test]
 fn compaction_survives_a_power_cut_at_any_sector() {
     for seed in 1..=2 {
         let work = keep::check_every_compaction_cut(seed).unwrap_or_else(|error| panic!("{error}"));

@@ -235,6 +235,11 @@ impl Keeper {
         if self.over || room < compaction::ROOM_PUT_SEGMENTS {
             return Ok(());
         }
+        self.write_anyway(random)
+    }
+
+    /// As `write`, with the room that is kept for giving space back.
+    fn write_anyway(&mut self, random: &mut Random) -> Result<(), String> {
         let number = random.below(2) as usize;
         let mut batch = BatchBuilder::new(&[]);
         let mut write = Write::new();
@@ -265,6 +270,45 @@ impl Keeper {
         self.sequences.insert(sequence.0, (number, position));
         self.shards[number].open.insert(position, (payload.to_vec(), location));
         Ok(())
+    }
+
+    /// Goal: crashes in a row, each of which seals a segment that is hardly used, do not take the room
+    /// with which space is given back; and what they took beyond the limit comes back.
+    pub(crate) fn check_crashes_on_a_full_log(crashes: u64) -> Result<(), String> {
+        let (mut disk, mut random) = (MemoryDisk::new(), Random::new(17));
+        let mut keeper = Keeper::open(&disk, Journal::default())?.ok_or("no power")?;
+        for _ in 0..4_000 {
+            keeper.write(&mut random)?;
+            keeper.settle()?;
+        }
+        let (limit, segment) = (options().log_size_max, options().segment_size);
+        if compaction::ROOM_PUT_SEGMENTS * segment <= keeper.engine.room() {
+            return Err("the log is not full".to_owned());
+        }
+        for crash in 0..crashes {
+            disk = disk.power_cut(|_, _| false);
+            keeper = Keeper::open(&disk, keeper.journal)?.ok_or("no power")?;
+            keeper.write_anyway(&mut random).map_err(|error| format!("crash {crash}: {error}"))?;
+            keeper.settle()?;
+        }
+        let taken = keeper.engine.status().segment_bytes;
+        let exceeds = limit < taken || crashes <= 3; // So many the reserve bears.
+        if !exceeds || limit + (crashes + 3) * segment < taken {
+            return Err(format!("{taken} bytes are taken, {limit} is the limit"));
+        }
+        for _ in 0..crashes + 10 {
+            let all: Vec<u32> = compaction::victims(&keeper.engine, &keeper.store, 4 * segment);
+            for victim in all {
+                keeper.empty(victim, &mut Random::new(1))?;
+            }
+            keeper.checkpoint(Vec::new(), &mut random)?;
+            keeper.settle()?;
+            let live = keeper.store.live_bytes();
+            keeper.engine.give_up_unneeded(|segment| live.contains_key(&segment));
+            keeper.settle()?;
+        }
+        let taken = keeper.engine.status().segment_bytes;
+        if limit < taken { Err(format!("{taken} bytes stay taken of {limit}")) } else { Ok(()) }
     }
 
     /// Lets the disk work; what is durable is acknowledged and applied.

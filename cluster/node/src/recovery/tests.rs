@@ -1,7 +1,10 @@
 use evenkeel_core::placement::slots;
+use evenkeel_engine::limits::RECORD_PAYLOAD_SIZE_MAX;
 use evenkeel_engine::store::{Eviction, Rebase, StoreOptions, Tier};
 
 use super::*;
+use crate::entry::SessionStamp;
+use crate::state::part_size;
 
 const SHARD_COUNT: u32 = 1;
 const GROUP: u32 = 1;
@@ -68,4 +71,40 @@ fn pages_that_the_log_makes_superfluous_are_fetched_again() {
     assert_eq!(recovery.foreign, None);
     assert_eq!(recovery.page_segments, BTreeSet::from([PAGE.segment]));
     assert!(!recovery.store.live_bytes().contains_key(&PAGE.segment), "that is the point");
+}
+
+/// Goal: what a group remembers of its clients may be larger than a record, and counts when all of it
+/// is there. Method: a log that ends after each of a snapshot's parts.
+#[test]
+fn a_large_state_counts_when_its_last_part_is_there() {
+    let machine = {
+        let mut machine = Machine { applied: Slot(20), ..Machine::default() };
+        machine.sessions.open(7);
+        for sequence in 1..=3_000 {
+            let stamp = SessionStamp { session: 7, sequence, acknowledged_below: 0 };
+            machine.sessions.applied(stamp, 8, &[b'x'; 1_000]);
+        }
+        machine
+    };
+    let snapshot = State::Snapshot {
+        id: 7,
+        promised: Ballot::default(),
+        configuration: Configuration { voters: vec![ReplicaId(1)] },
+        machine: machine.clone(),
+        map: None,
+    };
+    let payloads = snapshot.payloads(part_size(64 << 20));
+    assert!(5 < payloads.len(), "{} parts", payloads.len());
+    assert!(payloads.iter().all(|payload| payload.len() < RECORD_PAYLOAD_SIZE_MAX));
+    for kept in 0..=payloads.len() {
+        let mut store = store();
+        let mut recovery = Recovery::new(&mut store, SHARD_COUNT);
+        for payload in &payloads[..kept] {
+            recovery.record(&state(payload), LOG);
+        }
+        assert_eq!(recovery.foreign, None);
+        let found = recovery.groups.get(&GROUP).map(|group| group.machine.clone());
+        let is_whole = kept == payloads.len();
+        assert_eq!(found.as_ref() == Some(&machine), is_whole, "after {kept} parts");
+    }
 }

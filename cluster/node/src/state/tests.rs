@@ -18,6 +18,7 @@ fn states_come_back_whole_or_not_at_all() {
             machine,
             map: Some(b"map".to_vec()),
         },
+        State::Part { index: 1, count: 3, bytes: Vec::new() },
     ] {
         let bytes = state.encode();
         assert_eq!(State::decode(&bytes), Some(state));
@@ -25,4 +26,29 @@ fn states_come_back_whole_or_not_at_all() {
             assert_eq!(State::decode(&bytes[..cut]), None, "cut at byte {cut}");
         }
     }
+}
+
+#[test]
+fn parts_are_a_whole_only_in_order_and_all_of_them() {
+    let state = State::Genesis { founder: true, map: (0..=255).collect() };
+    assert_eq!(state.payloads(1_000), [state.encode()], "small enough for one record");
+    let payloads = state.payloads(100);
+    assert_eq!(payloads.len(), 3);
+    let parts: Vec<_> = payloads
+        .iter()
+        .map(|payload| match State::decode(payload) {
+            Some(State::Part { index, count, bytes }) => (index, count, bytes),
+            other => panic!("{other:?} is no part"),
+        })
+        .collect();
+    let mut broken_off = Parts::default();
+    let mut add =
+        |(index, count, bytes): &(u32, u32, Vec<u8>)| broken_off.add(*index, *count, bytes);
+    assert_eq!(add(&parts[1]), None, "the first one is missing");
+    assert_eq!(add(&parts[0]), Some(None));
+    assert_eq!(add(&parts[2]), None, "the second one is missing");
+    assert_eq!(add(&parts[0]), Some(None), "it starts over");
+    assert_eq!(add(&parts[1]), Some(None));
+    assert_eq!(add(&parts[2]), Some(Some(state.encode())));
+    assert_eq!(add(&parts[1]), None, "it is complete");
 }

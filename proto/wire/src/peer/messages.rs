@@ -185,7 +185,7 @@ pub struct SnapshotBegin {
     /// The voters as of `slot`.
     #[prost(message, optional, tag = "7")]
     pub configuration: Option<Configuration>,
-    /// What is not keys: sessions, the shard's time.
+    /// What is not keys: sessions, the shard's time. What is too large for this frame is in the chunks.
     #[prost(bytes = "bytes", tag = "8")]
     pub state: Bytes,
 }
@@ -202,6 +202,9 @@ pub struct SnapshotChunk {
     /// The keys.
     #[prost(message, repeated, tag = "3")]
     pub items: Vec<SnapshotItem>,
+    /// More of what is not keys: to be put behind what came before.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub state: Bytes,
 }
 
 /// One key of a shard.

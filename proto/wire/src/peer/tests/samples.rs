@@ -134,6 +134,7 @@ fn snapshots() -> Vec<Message> {
             id: 1,
             index: 2,
             items: vec![SnapshotItem { key: BYTES, value: BYTES, version: 3, expires_at_ms: 4 }],
+            state: BYTES,
         }),
         Message::SnapshotEnd(SnapshotEnd { id: 1, chunk_count: 3 }),
         Message::SnapshotAck(SnapshotAck {
