@@ -89,6 +89,7 @@ kinds! {
     DiskSlow "disk-slow" "an operation ended on the slow disk"
     DiskStall "disk-stall" "an operation ended late"
     DiskHung "disk-hung" "an operation was asked of a disk that does not answer"
+    DiskFull "disk-full" "a new area found no room"
     ReadError "read-error" "a read failed"
     WriteError "write-error" "a write failed"
     FlushError "flush-error" "a flush failed"
@@ -102,6 +103,7 @@ kinds! {
     TransferLeader "transfer-leader" "the cluster did as asked"
     MoveVoters "move-voters" "the cluster did as asked"
     Drain "drain" "the cluster did as asked"
+    Readmit "readmit" "a removed node was let in again"
     CutClients "cut-clients" "a client's connection was ended"
     // Scripts.
     LeaseTrap "lease-trap" "the follower that grants the lease was restarted"

@@ -273,6 +273,7 @@ impl State {
         let change = match operation {
             Operation::Create { area, size } => {
                 if self.platter.size() + size > self.weather.size_max {
+                    self.feel(Kind::DiskFull);
                     return Err(io::ErrorKind::StorageFull.into());
                 }
                 Change::Create { area: *area, size: *size }

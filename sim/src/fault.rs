@@ -275,7 +275,7 @@ pub enum Fault {
     /// Reads show a bit turned over, or another block, each so many times out of a million; what is on
     /// the disk is right.
     DiskLies { node: NodeIndex, flips_ppm: u32, astray_ppm: u32, lasts: Duration },
-    /// No new areas. No world draws it: a node that cannot append ends itself.
+    /// No new areas.
     DiskFull { node: NodeIndex, lasts: Duration },
     /// The operator wants another leader for the first shard: this node, or any.
     TransferLeader { to: Option<NodeIndex> },
@@ -283,6 +283,8 @@ pub enum Fault {
     MoveShard { voters: Vec<NodeIndex> },
     /// The operator takes every vote from a node, and later spreads votes evenly again.
     Drain { node: NodeIndex, lasts: Duration },
+    /// The operator drains a node, removes it, empties its disk, and lets it in again later.
+    Readmit { node: NodeIndex, away: Duration },
     /// The operator ends the connections of all clients of a node, whatever they wait for.
     CutClients,
     /// Sectors go bad at rest.
@@ -317,6 +319,7 @@ impl Fault {
             Fault::MoveShard { .. } => vec![Kind::MoveVoters],
             Fault::Drain { .. } => vec![Kind::Drain],
             Fault::CutClients => vec![Kind::CutClients],
+            Fault::Readmit { .. } => vec![Kind::Readmit],
             other => other.local_kinds(),
         }
     }
@@ -346,6 +349,7 @@ impl Fault {
             Fault::DiskLies { flips_ppm, astray_ppm, .. } => {
                 some(&[(Kind::ReadFlip, flips_ppm > 0), (Kind::ReadMisdirected, astray_ppm > 0)])
             }
+            Fault::DiskFull { .. } => vec![Kind::DiskFull],
             Fault::Rot { rot, .. } => vec![rot.kind()],
             _ => Vec::new(),
         }
@@ -387,6 +391,7 @@ impl Fault {
             Fault::MoveShard { .. } => "move-voters",
             Fault::Drain { .. } => "drain",
             Fault::CutClients => "cut-clients",
+            Fault::Readmit { .. } => "readmit",
             Fault::Rot { .. } => "rot",
         }
     }
@@ -519,6 +524,13 @@ impl Fault {
             }
             Fault::Drain { node, lasts } => {
                 write!(formatter, "{} is drained; balance after {lasts:?}", node_name(*node))
+            }
+            Fault::Readmit { node, away } => {
+                write!(
+                    formatter,
+                    "{} is removed, and let in again after {away:?}",
+                    node_name(*node)
+                )
             }
             Fault::CutClients => write!(formatter, "a node ends its clients' connections"),
             Fault::Rot { node, rot, sectors } => {

@@ -36,6 +36,10 @@ pub enum Scenario {
     WipeAndRejoin,
     /// Little room: values move and segments are given back all the time, and nodes die meanwhile.
     SmallLog,
+    /// Disks fill up without notice, and nodes die meanwhile.
+    DiskFull,
+    /// A node is removed and comes back as a new one.
+    Readmit,
     /// One series, again and again, and nothing else.
     Series(Series),
 }
@@ -52,6 +56,8 @@ impl Scenario {
         Scenario::DiskSlow,
         Scenario::WipeAndRejoin,
         Scenario::SmallLog,
+        Scenario::DiskFull,
+        Scenario::Readmit,
         Scenario::Series(Series::LeaseTrap),
         Scenario::Series(Series::LeaderChurn),
         Scenario::Series(Series::DeafLeader),
@@ -80,6 +86,8 @@ impl Scenario {
             Scenario::DiskSlow => "disk-slow",
             Scenario::WipeAndRejoin => "wipe-and-rejoin",
             Scenario::SmallLog => "small-log",
+            Scenario::DiskFull => "disk-full",
+            Scenario::Readmit => "readmit",
             Scenario::Series(series) => series.name(),
         }
     }
@@ -193,6 +201,7 @@ pub fn plan(seed: u64, scenario: Scenario) -> Plan {
             4 + shape.below(2) as usize
         }
         _ if theme.is_some() => 3,
+        (Scenario::Readmit, draw) => 4 + draw as usize % 2,
         (Scenario::Swarm | Scenario::Quiet, 0) => 1,
         (Scenario::Swarm, 1 | 2) => 5,
         (Scenario::Swarm, 3 | 4) => 4,
@@ -220,6 +229,10 @@ pub fn plan(seed: u64, scenario: Scenario) -> Plan {
     }
     if scenario == Scenario::SmallLog {
         cramp(&mut plan, &mut random.child("cramp"));
+    }
+    if scenario == Scenario::DiskFull {
+        cramp(&mut plan, &mut random.child("cramp"));
+        plan.knobs.log_size_max = 0; // What has a limit of its own asks for little.
     }
     let mut faults = Vec::new();
     if let Some(series) = theme {

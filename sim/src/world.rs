@@ -11,6 +11,7 @@
 //! **Invariant.** The first claim that breaks ends the run, at that very moment of virtual time.
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
@@ -41,6 +42,7 @@ mod hosts;
 mod injector;
 mod operator;
 mod planted;
+mod readmission;
 mod series;
 mod session;
 mod signal;
@@ -81,6 +83,8 @@ pub(crate) struct World {
     coverage: RefCell<Coverage>,
     /// How often the operator has asked for something.
     operations: Cell<u32>,
+    /// Those of them that were done.
+    obeyed: RefCell<BTreeSet<u32>>,
     /// The machines from which it was asked.
     operators: RefCell<Vec<NodeId>>,
     breach: RefCell<Option<Failure>>,
@@ -200,6 +204,7 @@ fn begin(plan: Plan, telling: Telling) -> Rc<World> {
         fault_count: Cell::new(0),
         coverage: RefCell::default(),
         operations: Cell::new(0),
+        obeyed: RefCell::default(),
         operators: RefCell::default(),
         breach: RefCell::default(),
         is_broken: Signal::default(),

@@ -9,6 +9,11 @@
 //! apart, and the older one refused. The map says who *should* vote on a shard; who does is in the
 //! shard's own log, and its leader brings the two together one voter at a time.
 //!
+//! ```text
+//!   Expect: a name ──the node starts, and says who it is──▶ Admit: a node ──votes, as any other──▶
+//!   ──drained: no votes──▶ Remove: nobody's
+//! ```
+//!
 //! **Invariant.** A `PlacementMap` that exists is sound: see `MapError` for what that means.
 
 mod codec;
@@ -99,6 +104,8 @@ pub struct PlacementMap {
     nodes: Vec<NodeInfo>,
     shards: Vec<ShardPlacement>,
     keyspaces: Vec<Keyspace>,
+    /// Names of nodes that may join, sorted.
+    expected: Vec<String>,
 }
 
 /// A change of the map, as it stands in the log.
@@ -135,6 +142,31 @@ pub enum MapCommand {
         /// Each shard with who should vote on it, by shard.
         shards: Vec<(u16, Configuration)>,
     },
+    /// A node of this name may join.
+    Expect {
+        /// As with `SetVoters`.
+        at_epoch: u64,
+        /// Its name.
+        name: String,
+    },
+    /// The node that was expected is there. It votes nowhere yet.
+    Admit {
+        /// Its name.
+        name: String,
+        /// Who it is.
+        replica: ReplicaId,
+        /// Where its peers reach it.
+        peer_address: SocketAddr,
+        /// Where clients reach it.
+        client_address: SocketAddr,
+    },
+    /// A node that votes on no shard goes for good, or is not expected any more.
+    Remove {
+        /// As with `SetVoters`.
+        at_epoch: u64,
+        /// Its name.
+        name: String,
+    },
 }
 
 /// Why a map, a change or a row of bytes is refused. Nothing has changed then.
@@ -156,6 +188,17 @@ pub enum MapError {
         at: u64,
         /// Now.
         now: u64,
+    },
+    /// The map has no node of this name, and expects none.
+    UnknownName(String),
+    /// Nobody expects a node of this name.
+    NotExpected(String),
+    /// A node that votes cannot be removed.
+    HasVotes {
+        /// The node's name.
+        name: String,
+        /// On so many shards.
+        shards: usize,
     },
     /// The map has no such shard.
     UnknownShard(u16),
@@ -213,7 +256,7 @@ impl PlacementMap {
                 durability: Durability::None,
             },
         ]);
-        PlacementMap { epoch: 1, nodes, shards, keyspaces }.checked()
+        PlacementMap { epoch: 1, nodes, shards, keyspaces, expected: Vec::new() }.checked()
     }
 
     /// Grows by one with every change.
@@ -234,6 +277,11 @@ impl PlacementMap {
     /// Every keyspace, by number.
     pub fn keyspaces(&self) -> &[Keyspace] {
         &self.keyspaces
+    }
+
+    /// The names of nodes that may join, and have not, in order.
+    pub fn expected(&self) -> &[String] {
+        &self.expected
     }
 
     /// The node with this identity.
@@ -289,12 +337,31 @@ impl PlacementMap {
                 found.client_address = *client_address;
             }
             MapCommand::SetVoters { at_epoch, shards } => {
-                if *at_epoch != self.epoch {
-                    return Err(MapError::StaleEpoch { at: *at_epoch, now: self.epoch });
-                }
+                self.check_epoch(*at_epoch)?;
                 for (shard, voters) in shards {
                     let found = next.shards.get_mut(usize::from(*shard));
                     found.ok_or(MapError::UnknownShard(*shard))?.voters = voters.clone();
+                }
+            }
+            MapCommand::Expect { at_epoch, name } => {
+                self.check_epoch(*at_epoch)?;
+                next.expected.push(name.clone());
+                next.expected.sort_unstable();
+            }
+            MapCommand::Admit { name, replica, peer_address, client_address } => {
+                next.forget_expected(name).ok_or(MapError::NotExpected(name.clone()))?;
+                next.nodes.push(NodeInfo {
+                    replica: *replica,
+                    name: name.clone(),
+                    peer_address: *peer_address,
+                    client_address: *client_address,
+                });
+                next.nodes.sort_unstable_by_key(|node| node.replica);
+            }
+            MapCommand::Remove { at_epoch, name } => {
+                self.check_epoch(*at_epoch)?;
+                if next.forget_expected(name).is_none() {
+                    next.remove(name)?;
                 }
             }
         }
@@ -303,9 +370,34 @@ impl PlacementMap {
         Ok(())
     }
 
+    fn check_epoch(&self, at: u64) -> Result<(), MapError> {
+        let now = self.epoch;
+        if at == now { Ok(()) } else { Err(MapError::StaleEpoch { at, now }) }
+    }
+
+    fn forget_expected(&mut self, name: &str) -> Option<String> {
+        let index = self.expected.iter().position(|expected| expected == name)?;
+        Some(self.expected.remove(index))
+    }
+
+    fn remove(&mut self, name: &str) -> Result<(), MapError> {
+        let node = self.node_named(name).ok_or(MapError::UnknownName(name.to_owned()))?;
+        let replica = node.replica;
+        let votes = self.shards.iter().filter(|shard| shard.voters.contains(replica)).count();
+        if votes != 0 {
+            return Err(MapError::HasVotes { name: name.to_owned(), shards: votes });
+        }
+        self.nodes.retain(|node| node.replica != replica);
+        Ok(())
+    }
+
     /// What every map must be, wherever it comes from.
     fn checked(self) -> Result<PlacementMap, MapError> {
-        within("nodes", self.nodes.len(), NODE_COUNT_MAX)?;
+        within(
+            "nodes",
+            self.nodes.len(),
+            NODE_COUNT_MAX - self.expected.len().min(NODE_COUNT_MAX),
+        )?;
         within("shards", self.shards.len(), usize::from(SLOT_COUNT))?;
         within("keyspaces", self.keyspaces.len(), KEYSPACE_COUNT_MAX)?;
         for (index, node) in self.nodes.iter().enumerate() {
@@ -313,6 +405,13 @@ impl PlacementMap {
             let others = &self.nodes[..index];
             if others.iter().any(|other| other.name == node.name || node.replica <= other.replica) {
                 return Err(MapError::Duplicate(node.name.clone()));
+            }
+        }
+        for (index, name) in self.expected.iter().enumerate() {
+            check_name(name)?;
+            let is_twice = self.expected[..index].last().is_some_and(|before| name <= before);
+            if is_twice || self.node_named(name).is_some() {
+                return Err(MapError::Duplicate(name.clone()));
             }
         }
         for (index, keyspace) in self.keyspaces.iter().enumerate() {
@@ -355,6 +454,11 @@ impl fmt::Display for MapError {
             }
             MapError::StaleEpoch { at, now } => {
                 write!(f, "the change was made for epoch {at}, the map is at {now}: look again")
+            }
+            MapError::UnknownName(name) => write!(f, "the map has no node `{name}`"),
+            MapError::NotExpected(name) => write!(f, "no node `{name}` is expected"),
+            MapError::HasVotes { name, shards } => {
+                write!(f, "`{name}` votes on {shards} shards: drain it first")
             }
             MapError::UnknownShard(shard) => write!(f, "the map has no shard {shard}"),
             MapError::Duplicate(what) => write!(f, "`{what}` would be in the map twice"),

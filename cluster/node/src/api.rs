@@ -120,6 +120,18 @@ pub enum Operation {
         /// Over all nodes but these.
         without: Vec<String>,
     },
+    /// A node of this name may join. Done when that is decided; it joins when it is started.
+    Join {
+        /// Its name.
+        node: String,
+    },
+    /// A node without votes goes for good. Done when it is decided.
+    Remove {
+        /// Which node.
+        node: String,
+    },
+    /// Who is in the cluster, and who is expected.
+    Nodes,
 }
 
 /// What came of an `Operation`.
@@ -131,6 +143,34 @@ pub enum Operated {
     Decided(Decided),
     /// The answer to `Operation::Shards`, by number.
     Shards(Vec<ShardState>),
+    /// It is decided, by the map of this epoch.
+    Epoch(u64),
+    /// The answer to `Operation::Nodes`, by name.
+    Nodes(Vec<NodeState>),
+}
+
+/// A node of the cluster, or the name of one that is expected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeState {
+    /// Its name.
+    pub name: String,
+    /// Who and where it is; `None` while it is expected.
+    pub place: Option<NodePlace>,
+    /// Whether the node that was asked has heard from it lately.
+    pub is_connected: bool,
+    /// On how many shards it should vote.
+    pub votes: usize,
+}
+
+/// Who a node is, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NodePlace {
+    /// Its identity; another one after it has lost its disk.
+    pub replica: u64,
+    /// Where its peers reach it.
+    pub peer_address: SocketAddr,
+    /// Where clients reach it.
+    pub client_address: SocketAddr,
 }
 
 /// A change of voters that was decided.

@@ -6,19 +6,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use evenkeel_core::consensus::{Configuration, Consensus, Input, ReplicaId, Slot};
-use evenkeel_core::placement::{MapCommand, MapError, PlacementMap};
+use evenkeel_core::placement::{MapError, PlacementMap};
 use evenkeel_engine::batch::BatchBuilder;
 use evenkeel_runtime as runtime;
-use evenkeel_wire::peer::messages::{Join, JoinReply, MapReply};
+use evenkeel_wire::peer::messages::MapReply;
 use evenkeel_wire::reply::Reply;
 
-use crate::config::Member;
 use crate::driver::now;
-use crate::entry::{self, Leading, SessionStamp, WriteContext};
-use crate::genesis::{MET, placement_voters};
+use crate::entry::{Leading, SessionStamp, WriteContext};
+use crate::genesis::placement_voters;
 use crate::group::{PLACEMENT_GROUP, group_of};
 use crate::lead::Attempt;
-use crate::node::{Node, members_of};
+use crate::node::Node;
 use crate::observe::{Fact, observe};
 use crate::operate::stale;
 use crate::request::NotHere;
@@ -54,6 +53,7 @@ impl Node {
             if !self.stopping.get() {
                 (0..self.groups.len() as u32).for_each(|group| self.reconcile(group));
                 self.note_moves();
+                self.notice_removal();
             }
         }
     }
@@ -108,25 +108,16 @@ impl Node {
             }
         };
         let current = group.core.status().configuration;
-        let is_lost = |voter| self.map.borrow().node(voter).is_none();
-        if let Some(next) = next_voters(&current, &wanted, self.replica, is_lost) {
+        let state = |voter| match self.map.borrow().node(voter) {
+            None => Presence::Lost,
+            Some(_) if voter == self.replica => Presence::There,
+            Some(node) if self.peers.is_connected(&node.name) => Presence::There,
+            Some(_) => Presence::Away,
+        };
+        if let Some(next) = next_voters(&current, &wanted, self.replica, state) {
             let id = group.next_proposal();
             self.step_group(&mut group, Input::Reconfigure(id, next));
             group.proposed = None; // Refused or not, the next turn looks again.
-        }
-    }
-
-    /// Has the map say where members are, if the configuration (the same on every node) says that one
-    /// has moved: it is by the map that clients are sent to it.
-    fn note_moves(self: &Rc<Node>) {
-        let Some(command) = moved_member(&self.map.borrow(), &self.config.cluster.members) else {
-            return;
-        };
-        let mut group = self.groups[PLACEMENT_GROUP as usize].borrow_mut();
-        let status = group.core.status();
-        if group.is_leader() && status.last == status.commit {
-            let payload = entry::placement(&command.encode());
-            let _unattended = self.propose_unattended(&mut group, payload);
         }
     }
 
@@ -135,7 +126,7 @@ impl Node {
         let mut map = self.map.borrow_mut();
         match crate::map::apply(&mut map, command) {
             Ok(()) => {
-                self.peers.update(map.epoch(), members_of(&map));
+                self.peers.update(&map);
                 Reply::Integer(map.epoch() as i64)
             }
             Err(MapError::StaleEpoch { now, .. }) => stale(now),
@@ -148,7 +139,7 @@ impl Node {
         let mut map = self.map.borrow_mut();
         if map.epoch() < newer.epoch() {
             tracing::info!(epoch = newer.epoch(), "adopted a newer placement map");
-            self.peers.update(newer.epoch(), members_of(&newer));
+            self.peers.update(&newer);
             *map = newer;
         }
     }
@@ -157,44 +148,6 @@ impl Node {
         match PlacementMap::decode(&reply.placement) {
             Ok(map) => self.adopt_map(map),
             Err(error) => tracing::warn!(%error, "a peer sent a placement map that is none"),
-        }
-    }
-
-    /// Answers a node with an empty disk: is its name known, and if it asks for it, make room for it.
-    pub(crate) fn answer_join(self: &Rc<Node>, join: &Join) -> JoinReply {
-        let met = self.met.borrow().iter().any(|(name, _)| *name == join.name);
-        if join.node != 0 {
-            self.make_room(join); // Somebody has met its old life, if not this node.
-        }
-        let map = self.map.borrow();
-        JoinReply {
-            id: join.id,
-            epoch: map.epoch(),
-            placement: map.encode().into(),
-            refused: if met { MET.to_string() } else { String::new() },
-            leader: None,
-        }
-    }
-
-    /// Proposes that the newcomer takes its old life's place, if this node leads the placement group.
-    fn make_room(self: &Rc<Node>, join: &Join) {
-        let new = ReplicaId(join.node);
-        let command = {
-            let map = self.map.borrow();
-            let Some(node) = map.node_named(&join.name) else { return };
-            let addresses = (join.peer_address.parse(), join.client_address.parse());
-            let (Ok(peer_address), Ok(client_address)) = addresses else { return };
-            if node.replica == new {
-                return;
-            }
-            let (name, old) = (join.name.clone(), node.replica);
-            MapCommand::ReplaceNode { name, old, new, peer_address, client_address }
-        };
-        let mut group = self.groups[PLACEMENT_GROUP as usize].borrow_mut();
-        if group.is_leader() {
-            tracing::info!(name = join.name, replica = new.0, "a node comes back without its disk");
-            let payload = entry::placement(&command.encode());
-            let _unattended = self.propose_unattended(&mut group, payload);
         }
     }
 
@@ -209,7 +162,7 @@ impl Node {
     }
 
     /// Proposes something nobody waits for.
-    fn propose_unattended(
+    pub(crate) fn propose_unattended(
         self: &Rc<Node>,
         group: &mut crate::group::Group,
         payload: Bytes,
@@ -231,37 +184,42 @@ fn expiry_payload(evaluated_in: Leading, keys: &[Bytes], now_ms: u64) -> Bytes {
     batch.finish()
 }
 
-/// What tells the map where the first member is now that is elsewhere than the map says.
-fn moved_member(map: &PlacementMap, members: &[Member]) -> Option<MapCommand> {
-    map.nodes().iter().find_map(|node| {
-        let member = members.iter().find(|member| member.name == node.name)?;
-        let Member { peer_address, client_address, .. } = *member;
-        let moved = (node.peer_address, node.client_address) != (peer_address, client_address);
-        let node = node.replica;
-        moved.then_some(MapCommand::SetAddresses { node, peer_address, client_address })
-    })
+/// Whether a replica can be counted on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Presence {
+    There,
+    /// It may come back.
+    Away,
+    /// The map has it no more: it will not.
+    Lost,
 }
 
 /// One voter out or in, on the way from `current` to `wanted`. Who is lost for good leaves before
 /// anybody arrives: it cannot help with anything. Else a newcomer arrives before the voter leaves whose
-/// place it takes, so that there are never fewer than there should be. The leader leaves last.
+/// place it takes, so that there are never fewer than there should be; one that is there, since it has
+/// to learn everything first. The leader leaves last.
 fn next_voters(
     current: &Configuration,
     wanted: &Configuration,
     leader: ReplicaId,
-    is_lost: impl Fn(ReplicaId) -> bool,
+    presence: impl Fn(ReplicaId) -> Presence,
 ) -> Option<Configuration> {
+    let is_lost = |voter: ReplicaId| presence(voter) == Presence::Lost;
     let unwanted = |voter: &ReplicaId| !wanted.contains(*voter);
     let mut leaving: Vec<ReplicaId> = current.voters.iter().copied().filter(unwanted).collect();
     leaving.sort_by_key(|voter| (*voter == leader, !is_lost(*voter)));
-    let new = wanted.voters.iter().copied().find(|voter| !current.contains(*voter));
+    let mut arriving = wanted.voters.iter().copied().filter(|voter| !current.contains(*voter));
+    let is_complete = arriving.clone().next().is_none();
+    let new = arriving.find(|voter| presence(*voter) == Presence::There);
     let to_spare = wanted.voters.len() < current.voters.len();
     let mut voters = current.voters.clone();
     match (leaving.first(), new) {
         (Some(gone), Some(new)) if !to_spare && !is_lost(*gone) => voters.push(new),
-        (Some(gone), _) => voters.retain(|voter| voter != gone),
-        (None, Some(new)) => voters.push(new),
-        (None, None) => return None,
+        (Some(gone), _) if to_spare || is_complete || is_lost(*gone) => {
+            voters.retain(|voter| voter != gone);
+        }
+        (_, Some(new)) => voters.push(new),
+        (_, None) => return None,
     }
     voters.sort_unstable();
     (!voters.is_empty()).then_some(Configuration { voters })
@@ -279,8 +237,11 @@ mod tests {
     fn steps(from: &[u64], to: &[u64], leader: u64, lost: &[u64]) -> Vec<Vec<u64>> {
         let (mut current, wanted) = (voters(from), voters(to));
         let mut steps = Vec::new();
-        let is_lost = |voter: ReplicaId| lost.contains(&voter.0);
-        while let Some(next) = next_voters(&current, &wanted, ReplicaId(leader), is_lost) {
+        let presence = |voter: ReplicaId| match lost.contains(&voter.0) {
+            true => Presence::Lost,
+            false => Presence::There,
+        };
+        while let Some(next) = next_voters(&current, &wanted, ReplicaId(leader), presence) {
             let (before, after) = (current.voters.len(), next.voters.len());
             assert_eq!(before.abs_diff(after), 1, "one voter at a time");
             steps.push(next.voters.iter().map(|voter| voter.0).collect());
@@ -310,6 +271,24 @@ mod tests {
         assert!(steps.iter().all(|step| (3..=4).contains(&step.len())), "{steps:?}");
         let with_leader = steps.iter().filter(|step| step.contains(&2)).count();
         assert_eq!(with_leader, steps.len() - 1, "{steps:?}");
+    }
+
+    #[test]
+    fn nobody_waits_for_a_newcomer_that_is_away_while_another_is_there() {
+        let away = |gone: u64| {
+            move |voter: ReplicaId| match voter.0 == gone {
+                true => Presence::Away,
+                false => Presence::There,
+            }
+        };
+        let next = |from: &[u64], to: &[u64], gone| {
+            let next = next_voters(&voters(from), &voters(to), ReplicaId(1), away(gone));
+            next.map(|next| next.voters.iter().map(|voter| voter.0).collect::<Vec<_>>())
+        };
+        assert_eq!(next(&[1, 2, 3], &[1, 2, 3, 4, 5], 4), Some(vec![1, 2, 3, 5]));
+        assert_eq!(next(&[1, 2, 3], &[1, 2, 3, 4], 4), None, "it comes back, or is removed");
+        assert_eq!(next(&[1, 2, 3], &[1, 2, 4], 4), None, "three copies until there are others");
+        assert_eq!(next(&[1, 2, 3], &[1, 2], 3), Some(vec![1, 2]));
     }
 
     #[test]

@@ -111,7 +111,7 @@ impl Errand {
                     Answer::Reply(reply) => break reply,
                     Answer::NotHere(NotHere::Leader(leader)) => self.hint = leader,
                     Answer::NotHere(NotHere::Damaged)
-                        if self.node.config.cluster.members.len() == 1 =>
+                        if self.node.map.borrow().nodes().len() == 1 =>
                     {
                         break Reply::error(
                             "ERR the value is damaged on disk and there is no other copy: `evenkeel \

@@ -39,11 +39,14 @@ pub(crate) struct Birth {
 }
 
 /// What the others said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     /// Everybody answered, nobody has met this node.
     Founder,
-    /// Somebody has met an earlier life.
+    /// Somebody has met an earlier life, or expects this name.
     Newcomer,
+    /// A running cluster has no such node, and expects none.
+    Stranger,
     /// Not everybody answered.
     Unknown,
 }
@@ -87,9 +90,10 @@ pub(crate) async fn be_born(config: &NodeConfig) -> Result<Birth, NodeError> {
         .filter(|member| member.name != config.name)
         .map(|member| member.peer_address)
         .collect();
-    let mut told = false;
+    let mut told = None;
     loop {
-        match ask_all(config, &others).await {
+        let verdict = ask_all(config, &others).await;
+        match verdict {
             Verdict::Founder => {
                 let replica = founder_id(cluster.id, &config.name);
                 return Ok(Birth { replica, founder: true, map: founding_map(cluster)? });
@@ -99,40 +103,91 @@ pub(crate) async fn be_born(config: &NodeConfig) -> Result<Birth, NodeError> {
                 return Ok(Birth { replica, founder: true, map: founding_map(cluster)? });
             }
             Verdict::Newcomer => break,
-            Verdict::Unknown if told => (),
-            Verdict::Unknown => {
-                tracing::info!(
-                    "waiting for the other members: a new node must hear from each once"
-                );
-                told = true;
+            Verdict::Unknown | Verdict::Stranger => {
+                tell_once(&mut told, verdict, &config.name);
+                runtime::sleep(ASK_PAUSE).await;
             }
         }
-        runtime::sleep(ASK_PAUSE).await;
     }
+    join(config, &others).await
+}
+
+/// Becomes a node of a cluster that runs, as a replica that never was.
+async fn join(config: &NodeConfig, others: &[SocketAddr]) -> Result<Birth, NodeError> {
     let replica = ReplicaId(runtime::random_u64().max(1));
-    tracing::info!(replica = replica.0, "this node was here before: joining as a new one");
+    tracing::info!(replica = replica.0, "this disk is empty: joining the cluster as a new node");
+    let mut told = None;
     loop {
-        for address in &others {
+        for address in others {
             let Some(reply) = ask(config, *address, replica).await else { continue };
             let Ok(map) = PlacementMap::decode(&reply.placement) else { continue };
+            let (there, here) = (map.shards().len(), config.cluster.shard_count);
+            if there != here as usize {
+                let problem = format!(
+                    "the cluster has {there} shards, the configuration says {here}: the number is fixed"
+                );
+                return Err(NodeError::Config { problem });
+            }
             if map.node(replica).is_some() {
                 return Ok(Birth { replica, founder: false, map });
+            }
+            if is_strange(&map, &config.name) {
+                tell_once(&mut told, Verdict::Stranger, &config.name);
             }
         }
         runtime::sleep(ASK_PAUSE).await;
     }
 }
 
+/// Says what is waited for, when that changes.
+fn tell_once(told: &mut Option<Verdict>, now: Verdict, name: &str) {
+    if *told == Some(now) {
+        return;
+    }
+    match now {
+        Verdict::Stranger => tracing::warn!(
+            "the cluster has no node `{name}` and expects none: let it in with `evenkeel cluster join \
+             {name}`, sent to a node that is in it"
+        ),
+        _ => tracing::info!("waiting for the other members: a new node must hear from each once"),
+    }
+    *told = Some(now);
+}
+
+fn is_strange(map: &PlacementMap, name: &str) -> bool {
+    map.node_named(name).is_none() && !map.expected().iter().any(|expected| expected == name)
+}
+
 async fn ask_all(config: &NodeConfig, others: &[SocketAddr]) -> Verdict {
     let mut verdict = Verdict::Founder;
     for address in others {
-        match ask(config, *address, ReplicaId(0)).await {
-            Some(reply) if reply.refused == MET => return Verdict::Newcomer,
-            Some(_) => (),
-            None => verdict = Verdict::Unknown,
+        let said = ask(config, *address, ReplicaId(0)).await;
+        match said.map_or(Verdict::Unknown, |reply| judge(config, &reply)) {
+            Verdict::Newcomer => return Verdict::Newcomer,
+            // Whoever does not answer may have met it; a stranger is one in any case.
+            Verdict::Stranger => verdict = Verdict::Stranger,
+            Verdict::Unknown if verdict == Verdict::Founder => verdict = Verdict::Unknown,
+            Verdict::Unknown | Verdict::Founder => (),
         }
     }
     verdict
+}
+
+/// What one member's answer means. Without a map it has just been set up itself.
+fn judge(config: &NodeConfig, reply: &JoinReply) -> Verdict {
+    if reply.refused == MET {
+        return Verdict::Newcomer;
+    }
+    let Ok(map) = PlacementMap::decode(&reply.placement) else { return Verdict::Founder };
+    match map.node_named(&config.name) {
+        Some(node) if node.replica == founder_id(config.cluster.id, &config.name) => {
+            Verdict::Founder
+        }
+        // It was admitted, and never got so far as to write that down.
+        Some(_) => Verdict::Newcomer,
+        None if is_strange(&map, &config.name) => Verdict::Stranger,
+        None => Verdict::Newcomer,
+    }
 }
 
 /// Asks one member. `replica` zero: only what it knows; else to be put into the map.

@@ -102,6 +102,9 @@ async fn serve(door: &Door, stream: TcpStream, number: u64) -> Result<(), String
     };
     check_hello(&hello, &door.me)?;
     let from = ReplicaId(hello.node);
+    if let Phase::Running(node) = &*door.phase.borrow() {
+        node.peers.heard(&hello.name);
+    }
     let mut met = false;
     loop {
         let Some(frame) = next_frame(&mut reader, &mut buffer).await? else { return Ok(()) };
@@ -215,8 +218,8 @@ impl Node {
             Frame::SnapshotAck(ack) => self.snapshot_acknowledged(ack),
             Frame::MapRequest(request) => self.map_requested(from, request),
             Frame::MapReply(reply) => self.map_received(&reply),
-            Frame::Hello(_)
-            | Frame::Join(_)
+            Frame::Hello(hello) => self.compare_maps(from, name, hello.map_epoch),
+            Frame::Join(_)
             | Frame::JoinReply(_)
             | Frame::StatusRequest(_)
             | Frame::StatusReply(_) => tracing::debug!("a frame out of place was ignored"),
@@ -224,11 +227,7 @@ impl Node {
     }
 
     fn receive_batch(self: &Rc<Node>, from: ReplicaId, name: &str, batch: ConsensusBatch) {
-        if self.peers.map_epoch.get() < batch.map_epoch {
-            let epoch = self.peers.map_epoch.get();
-            // By name: a life that began while this node was away is in the newer map only.
-            self.peers.ask(name, &Frame::MapRequest(MapRequest { epoch }));
-        }
+        self.compare_maps(from, name, batch.map_epoch);
         for envelope in batch.messages {
             // A life that was replaced has no say any more, and nobody speaks for another.
             let genuine = envelope.from == from.0 && envelope.to == self.replica.0;
@@ -241,6 +240,16 @@ impl Node {
                 self.step(envelope.shard, Input::Receive { from, message });
             }
         }
+    }
+
+    /// Another node has a map of this epoch.
+    fn compare_maps(&self, from: ReplicaId, name: &str, theirs: u64) {
+        let epoch = self.peers.map_epoch.get();
+        if epoch < theirs {
+            // By name: a life that began while this node was away is in the newer map only.
+            self.peers.ask(name, &Frame::MapRequest(MapRequest { epoch }));
+        }
+        self.tell_removed(from, name, theirs);
     }
 
     fn map_requested(&self, from: ReplicaId, request: MapRequest) {

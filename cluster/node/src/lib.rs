@@ -21,6 +21,7 @@ mod inbound;
 mod lead;
 mod machine;
 mod map;
+mod membership;
 mod metrics;
 pub mod node;
 pub mod observe;

@@ -79,6 +79,10 @@ pub struct Node {
     /// Whether this node is a founder, and the map it began with.
     pub(crate) founder: bool,
     pub(crate) genesis: PlacementMap,
+    /// Somebody is being put into the map.
+    pub(crate) admits: Cell<bool>,
+    /// Since when the map has this replica no more.
+    pub(crate) removed_us: Cell<Option<u64>>,
     /// The engine has been asked to end: nothing may be appended any more.
     pub(crate) closing: Cell<bool>,
     pub(crate) closed: RefCell<Option<oneshot::Sender<()>>>,
@@ -149,7 +153,7 @@ impl Node {
     /// Hands leadership over, as far as there is somebody to take it. Ends within `limit`.
     pub async fn drain(self: &Rc<Node>, limit: Duration) {
         self.stopping.set(true);
-        if self.config.cluster.members.len() == 1 {
+        if self.map.borrow().nodes().len() == 1 {
             return;
         }
         let deadline = runtime::clock::monotonic_us() + limit.as_micros() as u64;
@@ -300,7 +304,7 @@ fn assemble(config: NodeConfig, foundation: Foundation, store: Store) -> Rc<Node
     let others = others.map(|member| (member.name.clone(), member.peer_address)).collect();
     let me = Introduction { cluster: config.cluster.id, replica, name: config.name.clone() };
     let peers = Rc::new(Peers::new(me, others));
-    peers.update(map.epoch(), members_of(&map));
+    peers.update(&map);
     let origins = groups.iter().map(|_| Origin::default()).collect();
     Rc::new(Node {
         replica,
@@ -333,6 +337,8 @@ fn assemble(config: NodeConfig, foundation: Foundation, store: Store) -> Rc<Node
         scans: RefCell::default(),
         founder,
         genesis,
+        admits: Cell::new(false),
+        removed_us: Cell::new(None),
         closing: Cell::new(false),
         closed: RefCell::default(),
         metrics: Metrics::default(),
@@ -378,10 +384,6 @@ fn revive(
     let mut group = Group::new(number, core, machine);
     group.locations = locations;
     group
-}
-
-pub(crate) fn members_of(map: &PlacementMap) -> impl Iterator<Item = (String, ReplicaId)> {
-    map.nodes().iter().map(|node| (node.name.clone(), node.replica))
 }
 
 fn check(config: &NodeConfig) -> Result<(), NodeError> {

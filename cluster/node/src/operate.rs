@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use evenkeel_core::consensus::{Configuration, Consensus, Input, ReplicaId, Slot};
 use evenkeel_core::placement::plan::{self, Plan};
-use evenkeel_core::placement::{MapError, PlacementMap};
+use evenkeel_core::placement::{MapCommand, MapError, PlacementMap};
 use evenkeel_runtime as runtime;
 use evenkeel_wire::reply::Reply;
 
@@ -43,6 +43,14 @@ struct Described {
     voters: Configuration,
 }
 
+/// What became of a change of the map.
+enum Placed {
+    /// It is in the map from this epoch on.
+    At(u64),
+    /// The map had changed meanwhile.
+    Stale,
+}
+
 /// The refusal of a change that was made for an older map.
 pub(crate) fn stale(epoch: u64) -> Reply {
     Reply::error(format!("{STALE}{epoch}"))
@@ -64,6 +72,9 @@ impl Node {
             }
             Operation::Drain { node } => self.drain_node(&node).await.map(Operated::Decided),
             Operation::Balance { without } => self.balance(&without).await.map(Operated::Decided),
+            Operation::Join { node } => self.expect_node(&node).await.map(Operated::Epoch),
+            Operation::Remove { node } => self.remove_node(&node).await.map(Operated::Epoch),
+            Operation::Nodes => Ok(Operated::Nodes(self.node_states())),
         }
     }
 
@@ -281,26 +292,45 @@ impl Node {
                 let plan = first.map(|first| Plan { stuck: plan.stuck.clone(), ..first });
                 return Ok(self.decided(map.epoch(), &plan.unwrap_or_default()));
             };
-            let task = Task::Place(Bytes::from(command.encode()));
-            let reply = Errand::new(self, order(PLACEMENT_GROUP, task), false).run().await;
-            let epoch = match &reply {
-                Reply::Integer(epoch) => *epoch as u64,
-                Reply::Error(text) => match text.strip_prefix(STALE) {
-                    Some(epoch) => epoch.parse().map_err(|_| text.to_string())?,
-                    None => return Err(undecided(text)),
-                },
-                _ => return Err("ERR another node sent a strange reply".to_string()),
+            match self.place(&command, end).await? {
+                Placed::At(epoch) => return Ok(self.decided(epoch, &plan)),
+                Placed::Stale => first.get_or_insert(plan),
             };
-            if !self.has_map(epoch, end).await {
-                return Err(format!(
-                    "TIMEOUT the map of epoch {epoch} has not arrived here in time"
-                ));
-            }
-            if matches!(reply, Reply::Integer(_)) {
-                return Ok(self.decided(epoch, &plan));
-            }
-            first.get_or_insert(plan);
         }
+    }
+
+    /// As `decide`, for what is no matter of votes. `None` from `think`: it is so already. Returns the
+    /// epoch of the map of which that holds.
+    pub(crate) async fn change_map(
+        self: &Rc<Node>,
+        think: impl Fn(&PlacementMap) -> Result<Option<MapCommand>, String>,
+    ) -> Result<u64, String> {
+        let end = runtime::clock::monotonic_us() + PATIENCE.as_micros() as u64;
+        loop {
+            let map = self.map.borrow().clone();
+            let Some(command) = think(&map)? else { return Ok(map.epoch()) };
+            if let Placed::At(epoch) = self.place(&command, end).await? {
+                return Ok(epoch);
+            }
+        }
+    }
+
+    /// Has a change of the map decided, and waits until this node's map has it, or whatever was faster.
+    async fn place(self: &Rc<Node>, command: &MapCommand, end: u64) -> Result<Placed, String> {
+        let task = Task::Place(Bytes::from(command.encode()));
+        let reply = Errand::new(self, order(PLACEMENT_GROUP, task), false).run().await;
+        let epoch = match &reply {
+            Reply::Integer(epoch) => *epoch as u64,
+            Reply::Error(text) => match text.strip_prefix(STALE) {
+                Some(epoch) => epoch.parse().map_err(|_| text.to_string())?,
+                None => return Err(undecided(text)),
+            },
+            _ => return Err("ERR another node sent a strange reply".to_string()),
+        };
+        if !self.has_map(epoch, end).await {
+            return Err(format!("TIMEOUT the map of epoch {epoch} has not arrived here in time"));
+        }
+        Ok(if matches!(reply, Reply::Integer(_)) { Placed::At(epoch) } else { Placed::Stale })
     }
 
     /// Waits until this node's map is this new.
@@ -341,7 +371,7 @@ impl Node {
         }
     }
 
-    fn replica_named(&self, name: &str) -> Result<ReplicaId, String> {
+    pub(crate) fn replica_named(&self, name: &str) -> Result<ReplicaId, String> {
         let map = self.map.borrow();
         map.node_named(name).map(|node| node.replica).ok_or_else(|| {
             let names: Vec<&str> = map.nodes().iter().map(|node| &*node.name).collect();
@@ -363,7 +393,7 @@ impl Node {
     }
 }
 
-fn order(group: u32, task: Task) -> Request {
+pub(crate) fn order(group: u32, task: Task) -> Request {
     Request { group, task, stamp: None }
 }
 

@@ -2,6 +2,10 @@
 //!
 //! A link never gives up: it dials again until the node stops. What a broken connection swallowed is
 //! not repeated here; the cores and the forwards notice by themselves.
+//!
+//! Members are found by what the configuration says, and where that is silent or wrong, by the map: so a
+//! cluster whose addresses have all changed finds itself again, and a node that has joined is found by
+//! those whose configuration does not know it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -11,6 +15,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use evenkeel_core::consensus::{Message, ReplicaId};
+use evenkeel_core::placement::{NodeInfo, PlacementMap};
 use evenkeel_runtime as runtime;
 use evenkeel_runtime::net::{TcpStream, TcpWriter};
 use evenkeel_wire::peer::consensus::{ConsensusBatch, Envelope};
@@ -41,7 +46,10 @@ pub(crate) struct Introduction {
 /// The way to one member.
 pub(crate) struct Link {
     pub(crate) name: String,
-    address: SocketAddr,
+    /// Where the configuration says that it is.
+    configured: Option<SocketAddr>,
+    /// Where the map says that it is.
+    mapped: Cell<Option<SocketAddr>>,
     outbox: RefCell<Outbox>,
     wake: Notify,
     connected: Cell<bool>,
@@ -52,11 +60,34 @@ pub(crate) struct Link {
 /// The ways to all other members.
 pub(crate) struct Peers {
     me: Introduction,
-    links: Vec<Rc<Link>>,
+    /// They stay as long as the node runs: who was removed must be told.
+    links: RefCell<Vec<Rc<Link>>>,
     by_replica: RefCell<BTreeMap<ReplicaId, Rc<Link>>>,
     pub(crate) map_epoch: Cell<u64>,
+    started: Cell<bool>,
     /// When the node stops, so do the links.
     stopped: Cell<bool>,
+}
+
+impl Link {
+    fn new(name: String, configured: Option<SocketAddr>) -> Rc<Link> {
+        Rc::new(Link {
+            name,
+            configured,
+            mapped: Cell::new(None),
+            outbox: RefCell::default(),
+            wake: Notify::new(),
+            connected: Cell::new(false),
+            heard_us: Cell::new(0),
+        })
+    }
+
+    /// The address to try after so many failures.
+    fn address(&self, failures: usize) -> SocketAddr {
+        let mapped = self.mapped.get().filter(|mapped| self.configured != Some(*mapped));
+        let all: Vec<SocketAddr> = self.configured.into_iter().chain(mapped).collect();
+        all[failures % all.len()]
+    }
 }
 
 impl Introduction {
@@ -75,35 +106,41 @@ impl Introduction {
 
 impl Peers {
     pub(crate) fn new(me: Introduction, others: Vec<(String, SocketAddr)>) -> Peers {
-        let link = |(name, address)| {
-            Rc::new(Link {
-                name,
-                address,
-                outbox: RefCell::default(),
-                wake: Notify::new(),
-                connected: Cell::new(false),
-                heard_us: Cell::new(0),
-            })
-        };
+        let links = others.into_iter().map(|(name, address)| Link::new(name, Some(address)));
         Peers {
             me,
-            links: others.into_iter().map(link).collect(),
+            links: RefCell::new(links.collect()),
             by_replica: RefCell::default(),
             map_epoch: Cell::new(0),
+            started: Cell::new(false),
             stopped: Cell::new(false),
         }
     }
 
-    /// Which life of each member counts from now on.
-    pub(crate) fn update(&self, epoch: u64, members: impl Iterator<Item = (String, ReplicaId)>) {
+    /// Which life of each member counts from now on, and where the map says that it is.
+    pub(crate) fn update(self: &Rc<Peers>, map: &PlacementMap) {
         let mut by_replica = BTreeMap::new();
-        for (name, replica) in members {
-            if let Some(link) = self.links.iter().find(|link| link.name == name) {
-                by_replica.insert(replica, Rc::clone(link));
-            }
+        for node in map.nodes().iter().filter(|node| node.name != self.me.name) {
+            let link = self.link(&node.name).unwrap_or_else(|| self.add(node));
+            link.mapped.set(Some(node.peer_address));
+            by_replica.insert(node.replica, link);
         }
         *self.by_replica.borrow_mut() = by_replica;
-        self.map_epoch.set(epoch);
+        self.map_epoch.set(map.epoch());
+    }
+
+    fn link(&self, name: &str) -> Option<Rc<Link>> {
+        self.links.borrow().iter().find(|link| link.name == name).cloned()
+    }
+
+    fn add(self: &Rc<Peers>, node: &NodeInfo) -> Rc<Link> {
+        let link = Link::new(node.name.clone(), None);
+        link.mapped.set(Some(node.peer_address));
+        self.links.borrow_mut().push(Rc::clone(&link));
+        if self.started.get() {
+            drop(runtime::spawn(run_link(Rc::clone(self), Rc::clone(&link))));
+        }
+        link
     }
 
     /// Queues a consensus message. To nobody we know: dropped, as the network might.
@@ -129,7 +166,7 @@ impl Peers {
     /// Queues a frame for whoever answers to this name now, though its life may be unknown here: only
     /// for questions that anybody may answer.
     pub(crate) fn ask(&self, name: &str, frame: &Frame) {
-        let Some(link) = self.links.iter().find(|link| link.name == name) else { return };
+        let Some(link) = self.link(name) else { return };
         if let Err(error) = link.outbox.borrow_mut().frame(frame) {
             tracing::error!(%error, "a frame was too large to be sent");
         }
@@ -137,7 +174,7 @@ impl Peers {
     }
 
     pub(crate) fn heard(&self, name: &str) {
-        if let Some(link) = self.links.iter().find(|link| link.name == name) {
+        if let Some(link) = self.link(name) {
             link.heard_us.set(runtime::clock::monotonic_us());
         }
     }
@@ -145,27 +182,31 @@ impl Peers {
     /// Whether this member has been heard from lately.
     pub(crate) fn is_connected(&self, name: &str) -> bool {
         let now = runtime::clock::monotonic_us();
-        self.links.iter().any(|link| {
+        self.links.borrow().iter().any(|link| {
             let heard = link.heard_us.get();
             link.name == name && heard != 0 && now.saturating_sub(heard) < SILENCE_US_MAX
         })
     }
 
     pub(crate) fn start(self: &Rc<Peers>) {
-        for link in &self.links {
+        self.started.set(true);
+        for link in &*self.links.borrow() {
             drop(runtime::spawn(run_link(Rc::clone(self), Rc::clone(link))));
         }
     }
 
     pub(crate) fn stop(&self) {
         self.stopped.set(true);
-        self.links.iter().for_each(|link| link.wake.notify_one());
+        self.links.borrow().iter().for_each(|link| link.wake.notify_one());
     }
 }
 
 async fn run_link(peers: Rc<Peers>, link: Rc<Link>) {
+    let mut failures = 0;
     while !peers.stopped.get() {
-        let dialled = runtime::timeout(CONNECT_TIMEOUT, TcpStream::connect(link.address)).await;
+        let stream = TcpStream::connect(link.address(failures));
+        let dialled = runtime::timeout(CONNECT_TIMEOUT, stream).await;
+        failures += usize::from(!matches!(dialled, Ok(Ok(_))));
         if let Ok(Ok(stream)) = dialled {
             link.connected.set(true);
             tracing::debug!(peer = link.name, "connected");
@@ -203,8 +244,12 @@ async fn write_link(peers: &Peers, link: &Link, writer: &mut TcpWriter) -> std::
             return Err(std::io::ErrorKind::TimedOut.into());
         }
         let wait = Duration::from_micros(SILENCE_US_MAX / 2);
-        let _more = runtime::timeout(wait, link.wake.notified()).await;
+        let woken = runtime::timeout(wait, link.wake.notified()).await;
         fill(peers, link, &mut bytes);
+        if woken.is_err() && bytes.is_empty() {
+            // Who has nothing to say, votes nowhere for instance, is there nevertheless.
+            encode(&peers.me.hello(peers.map_epoch.get()), &mut bytes);
+        }
     }
 }
 

@@ -22,8 +22,11 @@ const FREE_COUNT_MIN: usize = 4;
 /// Where nothing limits the log the disk may fill up without notice: segments kept in reserve, one for
 /// two that are in use, until there are so many. It is with these that space is given back then.
 const RESERVE_COUNT_MAX: u64 = ROOM_LOW_SEGMENTS;
-/// A disk that was full is tried again at every so many calls of `look_again`.
+/// A disk that was full is tried again at every so many calls of `look_again`: making a file on a disk
+/// that is almost full is dear.
 const LOOK_AGAIN_CALLS: u32 = 64;
+/// The same while somebody waits for room.
+const LOOK_AGAIN_CALLS_AWAITED: u32 = 8;
 
 /// See the module's text.
 #[derive(Debug)]
@@ -47,8 +50,11 @@ pub(super) struct Segments {
     removing: Option<u32>,
     /// The last attempt failed for want of room.
     refused: bool,
-    /// Someone found no room: try once more.
+    /// Try once more.
     retry: bool,
+    /// Someone found no room since it was last tried.
+    awaited: bool,
+    /// Calls of `look_again` since then.
     looks: u32,
 }
 
@@ -80,6 +86,7 @@ impl Segments {
             removing: None,
             refused: false,
             retry: false,
+            awaited: false,
             looks: 0,
         }
     }
@@ -190,7 +197,7 @@ impl Segments {
             Some((segment, _)) => segment,
             None if self.room() < self.size_new => {
                 let limited = !self.may_grow();
-                self.retry = true;
+                self.awaited = true;
                 self.refused |= limited;
                 let max = if limited { self.size_max } else { 0 };
                 return Err(EngineError::Full { used: self.bytes(), max });
@@ -269,10 +276,10 @@ impl Segments {
     /// There may be room again.
     pub(super) fn look_again(&mut self) {
         self.looks += 1;
-        let soon = self.unmade().next().is_some() || LOOK_AGAIN_CALLS <= self.looks;
-        if self.refused && soon {
-            self.retry = true;
-            self.looks = 0;
+        let is_awaited = self.awaited || self.unmade().next().is_some();
+        let pause = if is_awaited { LOOK_AGAIN_CALLS_AWAITED } else { LOOK_AGAIN_CALLS };
+        if self.refused && pause <= self.looks {
+            (self.retry, self.awaited, self.looks) = (true, false, 0);
         }
     }
 

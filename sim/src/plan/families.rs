@@ -39,6 +39,8 @@ pub(super) enum Family {
     Moves,
     Drains,
     CutClients,
+    FullDisks,
+    Readmissions,
     Rings,
     Swizzles,
     SlowLinks,
@@ -137,13 +139,19 @@ pub(super) fn families(plan: &Plan, random: &mut Random) -> Vec<Family> {
             Family::Series(Series::SnapshotCut),
             Family::Series(Series::Laggard),
         ],
+        Scenario::DiskFull => {
+            vec![Family::FullDisks, Family::Kills, Family::PowerCuts, Family::LeaderKills]
+        }
+        Scenario::Readmit => vec![Family::Readmissions, Family::Kills, Family::LeaderIsolation],
         Scenario::Series(series) => vec![Family::Series(series)],
     };
-    // From a stream of its own: every seed keeps the families that it had.
-    let is_cut_off = matches!(plan.scenario, Scenario::Swarm)
-        && !chosen.is_empty()
-        && random.child("cut-clients").chance_ppm(200_000);
-    let chosen = chosen.into_iter().chain(is_cut_off.then_some(Family::CutClients));
+    let is_windy = plan.scenario == Scenario::Swarm && !chosen.is_empty();
+    // From streams of their own: every seed keeps the families that it had.
+    let also = |name: &str| is_windy && random.child(name).chance_ppm(200_000);
+    let cut_off = also("cut-clients").then_some(Family::CutClients);
+    let full = also("full-disks").then_some(Family::FullDisks);
+    let readmitted = also("readmissions").then_some(Family::Readmissions);
+    let chosen = chosen.into_iter().chain(cut_off).chain(full).chain(readmitted);
     chosen.filter(|family| is_survivable(plan, *family)).collect()
 }
 
@@ -166,8 +174,8 @@ fn is_survivable(plan: &Plan, family: Family) -> bool {
     );
     let of_voters = |series: &Series| family == Family::Series(*series);
     // Three nodes are neighbours all.
-    let needs_a_spare =
-        matches!(family, Family::Moves | Family::Rings) || Series::OF_VOTERS.iter().any(of_voters);
+    let needs_a_spare = matches!(family, Family::Moves | Family::Rings | Family::Readmissions)
+        || Series::OF_VOTERS.iter().any(of_voters);
     if needs_a_spare && plan.node_count < 4 {
         return false;
     }
@@ -178,7 +186,7 @@ fn is_survivable(plan: &Plan, family: Family) -> bool {
 pub(super) fn schedule(plan: &Plan, family: Family, random: &Random, faults: &mut Vec<Planned>) {
     let mut random = random.child(&format!("{family:?}"));
     let count = match family {
-        Family::Wipes | Family::KillAll => random.between(1, 2),
+        Family::Wipes | Family::KillAll | Family::Readmissions => random.between(1, 2),
         Family::Series(_) => random.between(1, 3),
         // Some seeds are stormy in one way, others just windy.
         _ => match random.below(4) {
@@ -272,6 +280,10 @@ fn draw(plan: &Plan, family: Family, random: &mut Random) -> Fault {
         Family::Moves => Fault::MoveShard { voters: three_of(plan.node_count, random) },
         Family::Drains => Fault::Drain { node, lasts },
         Family::CutClients => Fault::CutClients,
+        Family::Readmissions => {
+            // What it had is gone with its disk: the victim's part.
+            Fault::Readmit { node: plan.victim, away: millis(random, 50, 4_000) }
+        }
         other => draw_local(plan, other, node, lasts, random),
     }
 }
@@ -329,6 +341,8 @@ fn draw_local(
             // Nothing is lost by it, so it need not be the victim.
             Fault::DiskLies { node, flips_ppm, astray_ppm, lasts }
         }
+        // The log must want another segment meanwhile.
+        Family::FullDisks => Fault::DiskFull { node, lasts: millis(random, 500, 10_000) },
         Family::Rots => {
             let (rot, sectors) = (*random.pick(Rot::ALL), random.between(1, 4) as u32);
             Fault::Rot { node: plan.victim, rot, sectors }

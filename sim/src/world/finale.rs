@@ -12,7 +12,7 @@ use evenkeel_runtime::simulated;
 use super::clients::ask;
 
 use super::session::Session;
-use super::{Host, World, injector, operator, world};
+use super::{Host, World, injector, operator, readmission, world};
 use crate::model::Action;
 use crate::random::Random;
 use crate::workload::{KEY_COUNT, Request, Shape, Workload};
@@ -30,6 +30,14 @@ const ANSWERS_MIN: u64 = 10;
 pub(super) async fn finish(world: &Rc<World>) {
     injector::heal(world);
     let answered = world.ledger.borrow().answered();
+    if !is_done_within(SERVES_WITHIN, readmission::finish(world)).await {
+        let claim = format!(
+            "{} is not in the healed cluster after {SERVES_WITHIN:?}",
+            super::host_name(world.plan.victim)
+        );
+        world.fail("service", claim, Vec::new());
+        return;
+    }
     if !is_done_within(SERVES_WITHIN, serve(world)).await {
         let missing = missing(world);
         let claim =

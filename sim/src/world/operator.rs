@@ -33,6 +33,14 @@ pub(super) async fn drain(world: &Rc<World>, node: NodeIndex) {
     ask(world, words(&format!("EVENKEEL DRAIN {}", host_name(node))), Some(Kind::Drain)).await;
 }
 
+pub(super) async fn remove(world: &Rc<World>, node: NodeIndex) -> bool {
+    ask(world, words(&format!("EVENKEEL REMOVE {}", host_name(node))), None).await
+}
+
+pub(super) async fn join(world: &Rc<World>, node: NodeIndex) -> bool {
+    ask(world, words(&format!("EVENKEEL JOIN {}", host_name(node))), None).await
+}
+
 pub(super) async fn balance(world: &Rc<World>) {
     ask(world, words("EVENKEEL BALANCE"), None).await;
 }
@@ -45,21 +53,23 @@ fn words(line: &str) -> Vec<String> {
     line.split(' ').map(str::to_owned).collect()
 }
 
-/// From a machine of its own, so that it is nobody's fault if the answer does not come.
-async fn ask(world: &Rc<World>, words: Vec<String>, kind: Option<Kind>) {
+/// From a machine of its own, so that it is nobody's fault if the answer does not come. Tells whether it
+/// is known to be done.
+async fn ask(world: &Rc<World>, words: Vec<String>, kind: Option<Kind>) -> bool {
     let number = world.operations.get();
     world.operations.set(number + 1);
     let address = IpAddr::from([10, 0, 3 + (number / 250) as u8, (number % 250) as u8 + 1]);
     let node = number as usize % world.hosts.len();
     let operator = simulated::create_node(&format!("operator-{number}"), address, {
         let words = words.clone();
-        move || converse(node, words.clone(), kind)
+        move || converse(number, node, words.clone(), kind)
     });
     world.operators.borrow_mut().push(operator);
     let end_ns = simulated::now_ns() + 2 * PATIENCE.as_nanos() as u64;
     while simulated::is_running(operator) && simulated::now_ns() < end_ns {
         simulated::sleep_true(Duration::from_millis(5)).await;
     }
+    world.obeyed.borrow().contains(&number)
 }
 
 /// Ends when every question has its answer, or nobody waits for it any more: what is asked for while
@@ -70,7 +80,7 @@ pub(super) async fn are_done(world: &Rc<World>) {
     }
 }
 
-async fn converse(node: NodeIndex, words: Vec<String>, kind: Option<Kind>) {
+async fn converse(number: u32, node: NodeIndex, words: Vec<String>, kind: Option<Kind>) {
     let world = super::world();
     let command: Vec<Vec<u8>> = words.iter().map(|word| word.clone().into_bytes()).collect();
     let said = words.join(" ");
@@ -96,6 +106,7 @@ async fn converse(node: NodeIndex, words: Vec<String>, kind: Option<Kind>) {
                     _ => 1,
                 };
                 kind.into_iter().for_each(|kind| world.feel(kind, effects));
+                world.obeyed.borrow_mut().insert(number);
                 return world.note(&format!("{} does {said}", host_name(node)));
             }
             Err(_) => return world.note(&format!("nobody knows what came of {said}")),
@@ -103,10 +114,15 @@ async fn converse(node: NodeIndex, words: Vec<String>, kind: Option<Kind>) {
     }
 }
 
-/// What weather can do: it is late, there is no leader, nobody took over, or the target has no vote.
+/// What weather can do: it is late, there is no leader, nobody took over, the target has no vote, or it
+/// still has one, or has been removed.
 fn is_fair(refusal: &str) -> bool {
     let late = ["TIMEOUT ", "CLUSTERDOWN "].iter().any(|code| refusal.starts_with(code));
     late || refusal.contains("has no vote")
         || refusal.contains("is still led by")
+        || refusal.contains("still votes on")
+        || refusal.contains("drain it first")
+        || refusal.contains("has no leader")
+        || refusal.contains("no node is called")
         || refusal.contains("nobody else can lead it")
 }

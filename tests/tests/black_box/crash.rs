@@ -16,22 +16,22 @@ const WRITER_COUNT: u64 = 4;
 /// What a writer knows of one key: the last number that was acknowledged, and the last one sent.
 /// What lies between is unknown, and may be there or not.
 #[derive(Debug, Clone, Copy, Default)]
-struct Entry {
+pub(crate) struct Entry {
     acknowledged: u64,
     sent: u64,
 }
 
-type Ledger = BTreeMap<String, Entry>;
+pub(crate) type Ledger = BTreeMap<String, Entry>;
 
 /// Threads that write growing numbers to keys of their own until told to stop.
-struct Load {
+pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     writers: Vec<JoinHandle<Ledger>>,
 }
 
 impl Load {
     /// Writers that connect to any of `ports`, and to the next one when a connection fails.
-    fn start(ports: &[u16]) -> Load {
+    pub(crate) fn start(ports: &[u16]) -> Load {
         let stop = Arc::new(AtomicBool::new(false));
         let writers = (0..WRITER_COUNT)
             .map(|writer| {
@@ -42,7 +42,7 @@ impl Load {
         Load { stop, writers }
     }
 
-    fn stop(self) -> Ledger {
+    pub(crate) fn stop(self) -> Ledger {
         self.stop.store(true, Ordering::Relaxed);
         self.writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect()
     }
@@ -77,7 +77,7 @@ fn write_until(writer: u64, ports: &[u16], stop: &AtomicBool) -> Ledger {
 }
 
 /// Every key holds the last acknowledged number, or a later one of unknown outcome.
-fn check_ledger(ledger: &Ledger, resp: &mut Resp) {
+pub(crate) fn check_ledger(ledger: &Ledger, resp: &mut Resp) {
     let acknowledged = ledger.values().filter(|entry| entry.acknowledged > 0).count();
     assert!(acknowledged > 0, "a load that writes nothing shows nothing");
     for (key, entry) in ledger {

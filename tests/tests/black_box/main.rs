@@ -14,6 +14,7 @@ mod crash;
 mod disk_full;
 mod foreign;
 mod lifecycle;
+mod membership;
 mod refusals;
 mod resp;
 mod serve;

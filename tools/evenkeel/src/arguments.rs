@@ -228,6 +228,34 @@ pub(crate) enum ClusterCommand {
         #[command(flatten)]
         target: ClusterTarget,
     },
+    /// Show the nodes, and those that are expected; exit 69 if one is not connected.
+    Nodes {
+        #[command(flatten)]
+        target: ClusterTarget,
+    },
+    /// Let a node of this name join, and wait until it is there: start it meanwhile.
+    Join {
+        /// Its `node.name`.
+        node: String,
+        #[command(flatten)]
+        target: ClusterTarget,
+    },
+    /// Remove a node that has no votes any more, or a name that is expected.
+    Remove {
+        /// The node's name.
+        node: String,
+        #[command(flatten)]
+        target: ClusterTarget,
+    },
+    /// Let a new node join, give it every vote of an old one, and remove that; the old one may be dead.
+    Replace {
+        /// The name of the node that goes.
+        old: String,
+        /// The `node.name` of the one that comes: start it meanwhile.
+        new: String,
+        #[command(flatten)]
+        target: ClusterTarget,
+    },
     /// Have another node lead a shard, and wait until it does.
     TransferLeader {
         /// The shard's number.

@@ -20,6 +20,8 @@ const REPLY_PATIENCE: Duration = Duration::from_secs(15);
 /// How often to look whether it is done.
 const PAUSE: Duration = Duration::from_millis(200);
 
+mod members;
+
 /// The document of `--output json`. Fields are only ever added.
 #[derive(Debug, Default, Serialize)]
 struct Report {
@@ -54,6 +56,10 @@ pub(crate) fn run(command: &ClusterCommand) -> Result<(), Failure> {
             show(target, &report)?;
             report.verdict()
         }
+        ClusterCommand::Nodes { target } => members::nodes(target),
+        ClusterCommand::Join { node, target } => members::join(target, node),
+        ClusterCommand::Remove { node, target } => members::remove(target, node),
+        ClusterCommand::Replace { old, new, target } => members::replace(target, old, new),
         ClusterCommand::TransferLeader { shard, node, target } => {
             let mut words = vec!["TRANSFER".to_owned(), shard.to_string()];
             words.extend(node.clone());

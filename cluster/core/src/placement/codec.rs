@@ -4,11 +4,12 @@
 //!
 //! | map | bytes |
 //! | --- | --- |
-//! | version, 1 | 1 |
+//! | version, 1, or 2 if any names are expected | 1 |
 //! | epoch | 8 |
 //! | nodes | 2, then each: identity 8, name, peer address, client address |
 //! | shards | 2, then each: voters |
 //! | keyspaces | 1, then each: number 1, name, replication 1, durability 1 |
+//! | version 2: expected | 2, at least one, then names |
 //!
 //! | part | bytes |
 //! | --- | --- |
@@ -22,6 +23,9 @@
 //! | `ReplaceNode` | 1 in 1, name, old 8, new 8, peer address, client address |
 //! | `SetAddresses` | 2 in 1, node 8, peer address, client address |
 //! | `SetVoters` | 3 in 1, epoch 8, shards 2, then each: shard 2, voters |
+//! | `Expect` | 4 in 1, epoch 8, name |
+//! | `Admit` | 5 in 1, name, identity 8, peer address, client address |
+//! | `Remove` | 6 in 1, epoch 8, name |
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -34,14 +38,19 @@ use super::{
 use crate::consensus::{Configuration, ReplicaId};
 
 const VERSION: u8 = 1;
+const VERSION_WITH_EXPECTED: u8 = 2;
 const REPLACE_NODE: u8 = 1;
 const SET_ADDRESSES: u8 = 2;
 const SET_VOTERS: u8 = 3;
+const EXPECT: u8 = 4;
+const ADMIT: u8 = 5;
+const REMOVE: u8 = 6;
 
 impl PlacementMap {
     /// The map as bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::from([VERSION]);
+        let version = if self.expected.is_empty() { VERSION } else { VERSION_WITH_EXPECTED };
+        let mut out = Vec::from([version]);
         out.extend(self.epoch.to_le_bytes());
         out.extend((self.nodes.len() as u16).to_le_bytes());
         for node in &self.nodes {
@@ -67,6 +76,10 @@ impl PlacementMap {
                 Durability::Group => 1,
             });
         }
+        if !self.expected.is_empty() {
+            out.extend((self.expected.len() as u16).to_le_bytes());
+            self.expected.iter().for_each(|name| put_name(&mut out, name));
+        }
         out
     }
 
@@ -74,7 +87,7 @@ impl PlacementMap {
     /// memory than a map may.
     pub fn decode(bytes: &[u8]) -> Result<PlacementMap, MapError> {
         let mut reader = Reader { bytes, offset: 0 };
-        reader.version()?;
+        let version = reader.version(VERSION_WITH_EXPECTED)?;
         let epoch = reader.u64("the epoch")?;
         let mut nodes = Vec::new();
         for _ in 0..reader.u16("the number of nodes")? {
@@ -93,8 +106,17 @@ impl PlacementMap {
         for _ in 0..reader.u8("the number of keyspaces")? {
             keyspaces.push(reader.keyspace()?);
         }
+        let mut expected = Vec::new();
+        if version == VERSION_WITH_EXPECTED {
+            for _ in 0..reader.u16("the number of expected names")? {
+                expected.push(reader.name()?);
+            }
+            if expected.is_empty() {
+                return Err(reader.expected("an expected name"));
+            }
+        }
         reader.end()?;
-        PlacementMap { epoch, nodes, shards, keyspaces }.checked()
+        PlacementMap { epoch, nodes, shards, keyspaces, expected }.checked()
     }
 }
 
@@ -127,6 +149,23 @@ impl MapCommand {
                     put_voters(&mut out, voters);
                 }
             }
+            MapCommand::Expect { at_epoch, name } => {
+                out.push(EXPECT);
+                out.extend(at_epoch.to_le_bytes());
+                put_name(&mut out, name);
+            }
+            MapCommand::Admit { name, replica, peer_address, client_address } => {
+                out.push(ADMIT);
+                put_name(&mut out, name);
+                out.extend(replica.0.to_le_bytes());
+                put_address(&mut out, *peer_address);
+                put_address(&mut out, *client_address);
+            }
+            MapCommand::Remove { at_epoch, name } => {
+                out.push(REMOVE);
+                out.extend(at_epoch.to_le_bytes());
+                put_name(&mut out, name);
+            }
         }
         out
     }
@@ -134,7 +173,7 @@ impl MapCommand {
     /// The change in these bytes, all of them.
     pub fn decode(bytes: &[u8]) -> Result<MapCommand, MapError> {
         let mut reader = Reader { bytes, offset: 0 };
-        reader.version()?;
+        reader.version(VERSION)?;
         let command = match reader.u8("a kind of change")? {
             REPLACE_NODE => MapCommand::ReplaceNode {
                 name: reader.name()?,
@@ -155,6 +194,18 @@ impl MapCommand {
                     shards.push((reader.u16("a shard")?, reader.voters()?));
                 }
                 MapCommand::SetVoters { at_epoch, shards }
+            }
+            EXPECT => {
+                MapCommand::Expect { at_epoch: reader.u64("an epoch")?, name: reader.name()? }
+            }
+            ADMIT => MapCommand::Admit {
+                name: reader.name()?,
+                replica: ReplicaId(reader.u64("a node's identity")?),
+                peer_address: reader.address()?,
+                client_address: reader.address()?,
+            },
+            REMOVE => {
+                MapCommand::Remove { at_epoch: reader.u64("an epoch")?, name: reader.name()? }
             }
             _ => return Err(reader.expected("a kind of change")),
         };
@@ -216,9 +267,13 @@ impl Reader<'_> {
         Ok(u64::from_le_bytes(self.take(what)?))
     }
 
-    fn version(&mut self) -> Result<(), MapError> {
-        let expected = "format version 1";
-        if self.u8(expected)? == VERSION { Ok(()) } else { Err(self.expected(expected)) }
+    /// A version that this release reads: `highest`, or an older one.
+    fn version(&mut self, highest: u8) -> Result<u8, MapError> {
+        let expected =
+            if highest == VERSION { "format version 1" } else { "format version 1 or 2" };
+        let version = self.u8(expected)?;
+        let is_read = (VERSION..=highest).contains(&version);
+        if is_read { Ok(version) } else { Err(self.expected(expected)) }
     }
 
     fn name(&mut self) -> Result<String, MapError> {

@@ -1,6 +1,7 @@
 //! Which voters should become which: what an operator asks for, as changes of the map.
 //!
-//! Pure, like the map. A plan never takes a vote away without giving it to somebody else, moves no more
+//! Pure, like the map. A plan never takes a vote away without giving it to somebody else, adds votes where
+//! a shard has fewer than the cluster allows, moves no more
 //! votes than it has to (`Plan::votes_moved` against `Plan::lower_bound`), and gives each to whoever has
 //! fewest so far; of equals, to whoever ranks highest for the shard, as in a cluster that begins.
 
@@ -90,13 +91,26 @@ pub fn drain(
     Ok(plan)
 }
 
-/// Votes spread evenly over all nodes but those in `without`: no two of them differ by more than one.
+/// As many votes for each shard as there should be, spread evenly over all nodes but those in `without`:
+/// no two of them differ by more than one.
 pub fn balance(map: &PlacementMap, without: &[ReplicaId]) -> Plan {
     let mut votes = Votes::of(map);
     let takes_part = |replica: &ReplicaId| !without.contains(replica);
     votes.0.retain(|replica, _| takes_part(replica));
-    let mut plan = Plan { lower_bound: votes.excess(), ..Plan::default() };
     let mut changed: BTreeMap<u16, Configuration> = BTreeMap::new();
+    let mut plan = Plan::default();
+    for shard in 0..map.shards().len() as u16 {
+        let mut voters = map.shards()[usize::from(shard)].voters.clone();
+        // A cluster that has grown can keep more copies than it began with.
+        while voters.voters.len() < VOTER_COUNT_WANTED {
+            let able = |node: ReplicaId| takes_part(&node) && !voters.contains(node);
+            let Some(node) = votes.fewest(map, shard, able) else { break };
+            voters = votes.add(&voters, node);
+            plan.votes_moved += 1;
+            changed.insert(shard, voters.clone());
+        }
+    }
+    plan.lower_bound = plan.votes_moved + votes.excess();
     while let Some((most, fewest)) = votes.extremes() {
         let voters_of = |shard: u16| {
             let now = &map.shards()[usize::from(shard)].voters;
@@ -141,6 +155,11 @@ impl Votes {
             (self.0[&node.replica], core::cmp::Reverse(score(&node.name, shard)))
         });
         best.map(|node| node.replica)
+    }
+
+    fn add(&mut self, voters: &Configuration, to: ReplicaId) -> Configuration {
+        *self.0.get_mut(&to).expect("whoever gets a vote is counted") += 1;
+        Configuration::new(voters.voters.iter().copied().chain([to]).collect())
     }
 
     fn give(&mut self, voters: &Configuration, from: ReplicaId, to: ReplicaId) -> Configuration {

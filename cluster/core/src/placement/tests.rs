@@ -1,5 +1,5 @@
 use alloc::format;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -160,6 +160,8 @@ fn maps_and_changes_survive_their_bytes() {
         let map = PlacementMap::initial(nodes(node_count), shard_count).unwrap();
         assert_eq!(PlacementMap::decode(&map.encode()), Ok(map));
     }
+    let expecting = expecting();
+    assert_eq!(PlacementMap::decode(&expecting.encode()), Ok(expecting));
     for command in commands() {
         assert_eq!(MapCommand::decode(&command.encode()), Ok(command));
     }
@@ -170,13 +172,23 @@ fn maps_and_changes_survive_their_bytes() {
 /// to the very bytes it came from, and must take a change.
 #[test]
 fn hostile_bytes_are_refused_or_are_a_map() {
-    let good = PlacementMap::initial(nodes(3), 5).unwrap().encode();
+    hostile_bytes_of(&PlacementMap::initial(nodes(3), 5).unwrap().encode());
+    hostile_bytes_of(&expecting().encode());
+    for command in commands() {
+        let good = command.encode();
+        for size in 0..good.len() {
+            assert!(MapCommand::decode(&good[..size]).is_err());
+        }
+    }
+}
+
+fn hostile_bytes_of(good: &[u8]) {
     for size in 0..good.len() {
         let error = PlacementMap::decode(&good[..size]).unwrap_err();
         assert!(matches!(error, MapError::Malformed { .. }), "{size}: {error}");
     }
     for bit in 0..good.len() * 8 {
-        let mut bytes = good.clone();
+        let mut bytes = good.to_vec();
         bytes[bit / 8] ^= 1 << (bit % 8);
         if let Ok(mut map) = PlacementMap::decode(&bytes) {
             assert_eq!(map.encode(), bytes, "bit {bit}");
@@ -187,15 +199,54 @@ fn hostile_bytes_are_refused_or_are_a_map() {
             assert_eq!(map.epoch(), epoch + 1);
         }
     }
-    for command in commands() {
-        let good = command.encode();
-        for size in 0..good.len() {
-            assert!(MapCommand::decode(&good[..size]).is_err());
-        }
-    }
-    let mut longer = good;
+    let mut longer = good.to_vec();
     longer.push(0);
     assert!(PlacementMap::decode(&longer).is_err(), "bytes after the end");
+}
+
+#[test]
+fn a_node_is_expected_then_admitted_and_goes_when_it_has_no_votes() {
+    let mut map = PlacementMap::initial(nodes(3), 4).unwrap();
+    let admit = admit("node-4", 4);
+    let refused = map.apply(&admit).unwrap_err();
+    assert_eq!(refused.to_string(), "no node `node-4` is expected");
+    map.apply(&expect(1, "node-4")).unwrap();
+    assert_eq!((map.epoch(), map.expected()), (2, &["node-4".to_string()][..]));
+    assert_eq!(map.node_named("node-4"), None);
+    map.apply(&admit).unwrap();
+    assert!(map.expected().is_empty());
+    assert_eq!(voting(&map, ReplicaId(4)), [false; 4]);
+    let twice = map.apply(&admit).unwrap_err();
+    assert_eq!(twice, MapError::NotExpected("node-4".to_string()));
+
+    let voter = map.apply(&remove(3, "node-1")).unwrap_err();
+    assert_eq!(voter.to_string(), "`node-1` votes on 4 shards: drain it first");
+    map.apply(&remove(3, "node-4")).unwrap();
+    assert_eq!((map.epoch(), map.nodes().len()), (4, 3));
+    assert_eq!(map.apply(&remove(4, "node-4")), Err(MapError::UnknownName("node-4".to_string())));
+    map.apply(&expect(4, "node-4")).unwrap();
+    map.apply(&remove(5, "node-4")).unwrap();
+    assert!(map.expected().is_empty(), "an operator thought better of it");
+}
+
+#[test]
+fn a_name_is_expected_once_and_not_while_it_is_there() {
+    let mut map = expecting();
+    let before = map.clone();
+    for (command, error) in [
+        (expect(2, "node-1"), MapError::Duplicate("node-1".to_string())),
+        (expect(2, "node-9"), MapError::Duplicate("node-9".to_string())),
+        (expect(1, "node-8"), MapError::StaleEpoch { at: 1, now: 2 }),
+        (expect(2, ""), MapError::Name(String::new())),
+        (admit("node-9", 1), MapError::Duplicate("node-1".to_string())),
+        (remove(1, "node-9"), MapError::StaleEpoch { at: 1, now: 2 }),
+    ] {
+        let refused = map.apply(&command).unwrap_err();
+        let is_either =
+            matches!((&refused, &error), (MapError::Duplicate(_), MapError::Duplicate(_)));
+        assert!(refused == error || is_either, "{command:?}: {refused:?}");
+        assert_eq!(map, before);
+    }
 }
 
 #[test]
@@ -217,6 +268,30 @@ fn a_map_has_limits() {
 /// For the first map.
 fn set(shard: u16, voters: Configuration) -> MapCommand {
     MapCommand::SetVoters { at_epoch: 1, shards: vec![(shard, voters)] }
+}
+
+fn expect(at_epoch: u64, name: &str) -> MapCommand {
+    MapCommand::Expect { at_epoch, name: name.to_string() }
+}
+
+fn admit(name: &str, id: u64) -> MapCommand {
+    MapCommand::Admit {
+        name: name.to_string(),
+        replica: ReplicaId(id),
+        peer_address: address(9_000),
+        client_address: address(9_001),
+    }
+}
+
+fn remove(at_epoch: u64, name: &str) -> MapCommand {
+    MapCommand::Remove { at_epoch, name: name.to_string() }
+}
+
+/// A map that waits for a node, at epoch 2.
+fn expecting() -> PlacementMap {
+    let mut map = PlacementMap::initial(nodes(3), 5).unwrap();
+    map.apply(&expect(1, "node-9")).unwrap();
+    map
 }
 
 pub(super) fn nodes(count: u64) -> Vec<NodeInfo> {
@@ -259,5 +334,8 @@ fn commands() -> Vec<MapCommand> {
                 (9, Configuration::new(vec![ReplicaId(2)])),
             ],
         },
+        expect(7, "node-9"),
+        admit("node-9", 9),
+        remove(7, "node-9"),
     ]
 }

@@ -1,6 +1,6 @@
 //! `EVENKEEL …`: what an operator asks of the cluster, over any connection to any node.
 
-use evenkeel_node::api::{Decided, Operated, Operation, ShardState, slots};
+use evenkeel_node::api::{Decided, NodePlace, NodeState, Operated, Operation, ShardState, slots};
 use evenkeel_wire::arguments::List;
 use evenkeel_wire::command::EvenkeelCommand;
 use evenkeel_wire::reply::Reply;
@@ -18,6 +18,9 @@ pub(crate) fn answer<S: Service>(scene: &Scene<'_, S>, command: &EvenkeelCommand
             Operation::Move { shard: *shard, voters: names(voters) }
         }
         EvenkeelCommand::Drain { node } => Operation::Drain { node: name(node) },
+        EvenkeelCommand::Join { node } => Operation::Join { node: name(node) },
+        EvenkeelCommand::Remove { node } => Operation::Remove { node: name(node) },
+        EvenkeelCommand::Nodes => Operation::Nodes,
         EvenkeelCommand::Balance { without } => Operation::Balance { without: names(without) },
     };
     let operated = scene.door.service.operate(operation);
@@ -29,6 +32,8 @@ pub(crate) fn answer<S: Service>(scene: &Scene<'_, S>, command: &EvenkeelCommand
                 let count = states.len();
                 Reply::Array(states.iter().map(|state| shard_reply(state, count)).collect())
             }
+            Ok(Operated::Epoch(epoch)) => Reply::Integer(epoch as i64),
+            Ok(Operated::Nodes(states)) => Reply::Array(states.iter().map(node_reply).collect()),
             Err(refusal) => Reply::error(refusal),
         }
     }))
@@ -49,6 +54,21 @@ fn decided_reply(decided: &Decided) -> Reply {
         (Reply::text("lower_bound"), number(decided.lower_bound)),
         (Reply::text("shards"), Reply::Array(shards.collect())),
         (Reply::text("stuck"), Reply::Array(stuck.collect())),
+    ])
+}
+
+/// Who is expected has neither identity nor addresses.
+fn node_reply(state: &NodeState) -> Reply {
+    let of_place = |show: fn(&NodePlace) -> String| {
+        state.place.as_ref().map_or(Reply::Null, |place| Reply::bulk(show(place)))
+    };
+    Reply::Map(vec![
+        (Reply::text("name"), Reply::bulk(&state.name)),
+        (Reply::text("id"), of_place(|place| format!("{:016x}", place.replica))),
+        (Reply::text("peer"), of_place(|place| place.peer_address.to_string())),
+        (Reply::text("client"), of_place(|place| place.client_address.to_string())),
+        (Reply::text("connected"), Reply::Integer(i64::from(state.is_connected))),
+        (Reply::text("votes"), Reply::Integer(state.votes as i64)),
     ])
 }
 

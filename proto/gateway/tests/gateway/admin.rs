@@ -102,6 +102,18 @@ fn what_an_operator_asks_for_is_answered_when_it_is_known() {
         talk.ask("EVENKEEL DRAIN abc", &decided(3, 0, "*0|", "*1|:3|")).await;
         talk.ask("EVENKEEL BALANCE", &decided(0, 0, "*0|", "*0|")).await;
         talk.ask("EVENKEEL BALANCE WITHOUT a b", &decided(2, 0, "*0|", "*0|")).await;
+        talk.ask("EVENKEEL JOIN abc", ":3|").await;
+        talk.ask("EVENKEEL REMOVE b", "-ERR `b` votes|").await;
+        let node = |name: char, id: &str, peer: &str, client: &str, connected: u8, votes: u8| {
+            format!(
+                "*12|$4|name|$1|{name}|$2|id|{id}$4|peer|{peer}$6|client|{client}\
+                 $9|connected|:{connected}|$5|votes|:{votes}|"
+            )
+        };
+        let there =
+            node('a', "$16|000000000000000a|", "$11|127.0.0.1:9|", "$11|127.0.0.1:8|", 1, 2);
+        let expected = node('b', "$-1|", "$-1|", "$-1|", 0, 0);
+        talk.ask("EVENKEEL NODES", &format!("*2|{there}{expected}")).await;
         let syntax = "-ERR syntax error|";
         talk.ask("EVENKEEL BALANCE a", syntax).await;
         talk.ask("EVENKEEL BALANCE WITHOUT", syntax).await;

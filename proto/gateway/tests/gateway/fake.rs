@@ -12,8 +12,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use evenkeel_gateway::service::{PendingOperation, PendingWatch, ReplyWriter, Service};
 use evenkeel_node::api::{
-    Decided, Execution, Hint, KeyspaceStatus, NodeStatus, Operated, Operation, Order, ShardState,
-    Topology, TopologyMember, TopologyShard, Watched,
+    Decided, Execution, Hint, KeyspaceStatus, NodePlace, NodeState, NodeStatus, Operated,
+    Operation, Order, ShardState, Topology, TopologyMember, TopologyShard, Watched,
 };
 use evenkeel_runtime::sleep;
 use evenkeel_wire::arguments::Arguments;
@@ -193,6 +193,21 @@ impl Service for Fake {
                     epoch: without.len() as u64,
                     ..Decided::default()
                 })),
+                Operation::Join { node } => Ok(Operated::Epoch(node.len() as u64)),
+                Operation::Remove { node } => Err(format!("ERR `{node}` votes")),
+                Operation::Nodes => Ok(Operated::Nodes(vec![
+                    NodeState {
+                        name: "a".to_string(),
+                        place: Some(NodePlace {
+                            replica: 10,
+                            peer_address: "127.0.0.1:9".parse().unwrap(),
+                            client_address: "127.0.0.1:8".parse().unwrap(),
+                        }),
+                        is_connected: true,
+                        votes: 2,
+                    },
+                    NodeState { name: "b".to_string(), place: None, is_connected: false, votes: 0 },
+                ])),
                 Operation::Shards => Ok(Operated::Shards(vec![ShardState {
                     shard: 1,
                     leader: Some("a".to_string()),

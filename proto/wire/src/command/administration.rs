@@ -206,6 +206,18 @@ pub enum EvenkeelCommand<'a> {
         /// Which node.
         node: &'a [u8],
     },
+    /// `JOIN node`.
+    Join {
+        /// Its name.
+        node: &'a [u8],
+    },
+    /// `REMOVE node`.
+    Remove {
+        /// Which node.
+        node: &'a [u8],
+    },
+    /// `NODES`.
+    Nodes,
     /// `BALANCE [WITHOUT node [node ...]]`.
     Balance {
         /// These get nothing.

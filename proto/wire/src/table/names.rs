@@ -81,8 +81,14 @@ pub enum Name {
     EvenkeelDrain,
     /// `EVENKEEL HELP`.
     EvenkeelHelp,
+    /// `EVENKEEL JOIN`.
+    EvenkeelJoin,
     /// `EVENKEEL MOVE`.
     EvenkeelMove,
+    /// `EVENKEEL NODES`.
+    EvenkeelNodes,
+    /// `EVENKEEL REMOVE`.
+    EvenkeelRemove,
     /// `EVENKEEL SHARDS`.
     EvenkeelShards,
     /// `EVENKEEL TRANSFER`.

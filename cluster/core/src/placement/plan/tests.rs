@@ -1,7 +1,9 @@
+use alloc::format;
 use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use super::super::NodeInfo;
 use super::super::tests::nodes;
 use super::*;
 
@@ -122,4 +124,28 @@ fn a_move_that_makes_no_sense_is_refused_with_a_reason() {
     assert_eq!(refusal(0, &[]), "the map would have 0 voters of a shard; it takes 1 to 9");
     let few = "2 voters are too few for a shard of this cluster: name 3 or more";
     assert_eq!(refusal(0, &[1, 2]), few);
+}
+
+/// Goal: a cluster that has grown keeps as many copies as one that was made so large. Method: one node,
+/// joined by others one after the other, each time balanced.
+#[test]
+fn balance_adds_votes_where_there_are_too_few() {
+    let mut map = map(1, 64);
+    for id in 2..=5_u64 {
+        let (name, at_epoch) = (format!("node-{id}"), map.epoch());
+        map.apply(&MapCommand::Expect { at_epoch, name: name.clone() }).unwrap();
+        let NodeInfo { peer_address, client_address, .. } = nodes(id).pop().unwrap();
+        let replica = ReplicaId(id);
+        map.apply(&MapCommand::Admit { name, replica, peer_address, client_address }).unwrap();
+        let plan = balance(&map, &[]);
+        let after = apply(&map, &plan);
+        let voter_count = VOTER_COUNT_WANTED.min(id as usize);
+        assert!(after.shards().iter().all(|shard| shard.voters.voters.len() == voter_count));
+        let votes = votes(&after);
+        let (least, most) = (votes.iter().min().unwrap(), votes.iter().max().unwrap());
+        assert!(most - least <= 1, "{votes:?}");
+        assert_eq!(moved(&map, &after), plan.votes_moved);
+        assert_eq!(plan.votes_moved, plan.lower_bound);
+        map = after;
+    }
 }

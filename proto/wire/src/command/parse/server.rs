@@ -51,6 +51,9 @@ pub(super) fn parse<'a>(words: Words<'a>) -> Result<Command<'a>, CommandError> {
         | Name::EvenkeelTransfer
         | Name::EvenkeelMove
         | Name::EvenkeelDrain
+        | Name::EvenkeelJoin
+        | Name::EvenkeelRemove
+        | Name::EvenkeelNodes
         | Name::EvenkeelBalance => Command::Evenkeel(evenkeel(words)?),
         _ if words.info.group == Group::Cluster => Command::Cluster(cluster(words)?),
         _ => Command::Command(command(words)?),
@@ -69,6 +72,9 @@ fn evenkeel<'a>(words: Words<'a>) -> Result<EvenkeelCommand<'a>, CommandError> {
         }
         Name::EvenkeelMove => EvenkeelCommand::Move { shard: shard()?, voters: words.list(3) },
         Name::EvenkeelDrain => EvenkeelCommand::Drain { node: words.word(2)? },
+        Name::EvenkeelJoin => EvenkeelCommand::Join { node: words.word(2)? },
+        Name::EvenkeelRemove => EvenkeelCommand::Remove { node: words.word(2)? },
+        Name::EvenkeelNodes => EvenkeelCommand::Nodes,
         Name::EvenkeelBalance if words.count() == 2 => {
             EvenkeelCommand::Balance { without: words.list(2) }
         }
