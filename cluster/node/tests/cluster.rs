@@ -100,6 +100,55 @@ fn a_cluster_comes_back_from_a_power_cut_with_its_data() {
     });
 }
 
+/// Goal: a cluster that began as one node grows to three copies of everything, an uninvited node is
+/// kept waiting, and a voter is not removed.
+#[test]
+fn a_cluster_grows_by_the_nodes_that_are_expected() {
+    runtime::block_on(async {
+        let all = cluster(3, 4);
+        let (one, two) = (of_first(&all, 1), of_first(&all, 2));
+        let first = start(&one, 0, MemoryDisk::new()).await;
+        serving(&[&first]).await;
+        assert_eq!(run(&first, &["SET", "key", "value"]).await, Reply::OK);
+
+        let second = start_later(&two, 1, MemoryDisk::new());
+        runtime::sleep(Duration::from_millis(500)).await;
+        assert_eq!(first.node_states().len(), 1, "nobody comes in who was not expected");
+        let epoch = first.expect_node("node-1").await.unwrap();
+        assert_eq!(first.expect_node("node-1").await, Ok(epoch), "asked again, nothing changes");
+        let second = second.await.unwrap();
+        let third = start_later(&all, 2, MemoryDisk::new());
+        second.expect_node("node-2").await.unwrap();
+        let third = third.await.unwrap();
+
+        let decided = third.balance(&[]).await.unwrap();
+        assert_eq!((decided.votes_moved, decided.lower_bound), (8, 8), "two copies of four shards");
+        settled(&first).await;
+        let refused = first.remove_node("node-0").await.unwrap_err();
+        assert!(refused.starts_with("ERR `node-0` still votes on shard"), "{refused}");
+        for node in [&first, &second, &third] {
+            assert_eq!(run(node, &["GET", "key"]).await, Reply::bulk("value"));
+            assert_eq!(node.node_states().iter().filter(|state| state.votes == 4).count(), 3);
+        }
+    });
+}
+
+/// The first so many members of a cluster.
+fn of_first(cluster: &ClusterConfig, count: usize) -> ClusterConfig {
+    ClusterConfig { members: cluster.members[..count].to_vec(), ..cluster.clone() }
+}
+
+/// Waits until those vote who should.
+async fn settled(node: &Rc<Node>) {
+    for _ in 0..500 {
+        if node.shard_states().await.iter().all(|state| state.is_settled()) {
+            return;
+        }
+        runtime::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{:?}", node.shard_states().await);
+}
+
 #[test]
 fn the_cache_keyspace_is_the_nodes_own() {
     runtime::block_on(async {
