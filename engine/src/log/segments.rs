@@ -341,7 +341,10 @@ impl Segments {
         let segment = match self.unmade().next() {
             Some(owed) => owed,
             None if half => self.next_number(),
-            None if self.wants_reserve() => return self.making_anew(self.next_number()),
+            // The only way to learn that a disk is full no more is to make something on it.
+            None if self.wants_reserve() || self.refused => {
+                return self.making_anew(self.next_number());
+            }
             None => return None,
         };
         let free = self
