@@ -27,6 +27,13 @@ pub(crate) const FORMAT_MIN: u16 = 1;
 /// What a power cut keeps or loses as a whole, in bytes.
 pub(crate) const SECTOR_SIZE: usize = 512;
 
+/// Whether there are zeros only. Recovery and compaction ask it of most blocks that they see, so it is
+/// left to `memcmp`.
+pub(crate) fn is_blank(bytes: &[u8]) -> bool {
+    const ZEROS: [u8; SECTOR_SIZE] = [0; SECTOR_SIZE];
+    bytes.chunks(SECTOR_SIZE).all(|sector| *sector == ZEROS[..sector.len()])
+}
+
 /// Where a chunk or record must lie, and who must have written it. Part of what checksums cover.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {

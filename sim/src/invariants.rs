@@ -38,8 +38,9 @@ struct Shard {
     leaders: BTreeMap<Ballot, (ReplicaId, u64)>,
     /// The digest of what was chosen.
     chosen: BTreeMap<Slot, u64>,
-    /// What each replica last accepted durably, above what is chosen for long.
-    accepted: BTreeMap<Slot, BTreeMap<ReplicaId, (Ballot, u64)>>,
+    /// What each replica accepted durably, by ballot, above what is chosen for long. A vote counts for its
+    /// own ballot even after the replica has voted again in a higher one: word of it may arrive late.
+    accepted: BTreeMap<Slot, BTreeMap<ReplicaId, BTreeMap<Ballot, u64>>>,
     /// The state after applying a slot.
     states: BTreeMap<Slot, u64>,
     replicas: BTreeMap<ReplicaId, Replica>,
@@ -353,8 +354,13 @@ impl Shard {
             );
             return broken("promises-are-kept", claim);
         }
-        self.accepted.entry(slot).or_default().insert(id, (ballot, digest));
+        self.vote(id, slot, ballot, digest);
         Ok(())
+    }
+
+    fn vote(&mut self, id: ReplicaId, slot: Slot, ballot: Ballot, digest: u64) {
+        let votes = self.accepted.entry(slot).or_default().entry(id).or_default();
+        votes.insert(ballot, digest);
     }
 
     fn choose(&mut self, id: ReplicaId, slot: Slot, digest: u64) -> Result<(), Broken> {
@@ -382,13 +388,18 @@ impl Shard {
     /// voters has accepted it in one ballot.
     fn check_quorum(&self, id: ReplicaId, slot: Slot, digest: u64) -> Result<(), Broken> {
         let accepted = self.accepted.get(&slot);
-        let ballots: BTreeSet<Ballot> =
-            accepted.iter().flat_map(|votes| votes.values()).map(|vote| vote.0).collect();
+        let ballots: BTreeSet<Ballot> = accepted
+            .iter()
+            .flat_map(|votes| votes.values())
+            .flat_map(BTreeMap::keys)
+            .copied()
+            .collect();
         let is_quorum = |voters: &Configuration| {
             ballots.iter().any(|ballot| {
                 let has = |voter: &&ReplicaId| {
                     let vote = accepted.and_then(|accepted| accepted.get(voter));
-                    vote == Some(&(*ballot, digest)) || self.has_applied(**voter, slot)
+                    let vote = vote.and_then(|votes| votes.get(ballot));
+                    vote == Some(&digest) || self.has_applied(**voter, slot)
                 };
                 voters.voters.iter().filter(has).count() * 2 > voters.voters.len()
             })
@@ -438,12 +449,12 @@ impl Shard {
         self.replicas.get(&id).is_some_and(|replica| slot <= replica.applied)
     }
 
-    /// What died with it unreported may be on its disk, and what it reported must be: from now on
-    /// its votes are what it found there.
+    /// What died with it unreported may be on its disk, and counts from now on; what it reported must be.
     fn recovered(&mut self, id: ReplicaId, entries: &[(Slot, Ballot, u64)]) -> Result<(), Broken> {
         let applied = self.replica(id).applied;
-        for (&slot, votes) in self.accepted.range_mut(applied.next()..) {
-            let Some(&(ballot, digest)) = votes.get(&id) else { continue };
+        for (&slot, votes) in self.accepted.range(applied.next()..) {
+            let last = votes.get(&id).and_then(|votes| votes.last_key_value());
+            let Some((&ballot, &digest)) = last else { continue };
             let found = entries.iter().find(|(found, ..)| *found == slot);
             let is_kept = found.is_some_and(|&(_, newer, value)| {
                 ballot < newer || (ballot, digest) == (newer, value)
@@ -455,10 +466,9 @@ impl Shard {
                 );
                 return broken("accepted-stays-accepted", claim);
             }
-            votes.remove(&id);
         }
         for &(slot, ballot, digest) in entries {
-            self.accepted.entry(slot).or_default().insert(id, (ballot, digest));
+            self.vote(id, slot, ballot, digest);
         }
         Ok(())
     }

@@ -74,7 +74,8 @@ impl Node {
     /// Copies what is needed of a segment to elsewhere. `false`: there is no room for more.
     async fn empty(self: &Rc<Node>, victim: u32) -> bool {
         let mut next = Some(0);
-        while let Some(offset) = next {
+        // What the index refers to no more need not be read.
+        while let Some(offset) = next.filter(|_| self.holds_live_bytes(victim)) {
             let (sender, receiver) = oneshot::channel();
             let ticket = self.engine.borrow_mut().scan(victim, offset);
             self.scans.borrow_mut().insert(ticket, sender);
@@ -96,6 +97,10 @@ impl Node {
             next = piece.next;
         }
         true
+    }
+
+    fn holds_live_bytes(&self, segment: u32) -> bool {
+        self.store.borrow().live_bytes().contains_key(&segment)
     }
 
     fn relocate(&self, piece: &Piece) -> Result<u64, EngineError> {
@@ -176,8 +181,7 @@ impl Node {
     /// Whether the index or an entry that is not applied yet refers to something in a segment.
     fn is_needed(&self, segment: u32) -> bool {
         let waits = |group: &Group| group.locations.values().any(|at| at.segment == segment);
-        self.store.borrow().live_bytes().contains_key(&segment)
-            || self.groups.iter().any(|group| waits(&group.borrow()))
+        self.holds_live_bytes(segment) || self.groups.iter().any(|group| waits(&group.borrow()))
     }
 
     /// What a restart must know of a group, as of now. `None`: later.

@@ -32,7 +32,7 @@
 //! of it or nothing.
 
 use super::{
-    FORMAT, FORMAT_MIN, Place, SECTOR_SIZE, checksum_matches, put, u16_at, u32_at, u64_at,
+    FORMAT, FORMAT_MIN, Place, SECTOR_SIZE, checksum_matches, is_blank, put, u16_at, u32_at, u64_at,
 };
 use crate::bugs::{Bug, planted};
 use crate::disk::{BLOCK_SIZE, Buffer};
@@ -164,13 +164,13 @@ pub(crate) fn examine(window: &[u8], segment: u32, offset: u32) -> Extent {
     if checksum_matches(u32_at(block, 16), crc32fast::hash(&written[CHUNK_HEADER_SIZE..])) {
         return Extent::Chunk { header, checksum };
     }
-    let torn = written.chunks(SECTOR_SIZE).any(|sector| sector.iter().all(|&byte| byte == 0));
+    let torn = written.chunks(SECTOR_SIZE).any(is_blank);
     Extent::BadPayload { header, checksum, torn }
 }
 
 /// The header in this block and its checksum, or what is there instead.
 pub(crate) fn header(block: &[u8], segment: u32, offset: u32) -> Result<(Header, u32), Extent> {
-    if block.iter().all(|&byte| byte == 0) {
+    if is_blank(block) {
         return Err(Extent::Blank);
     }
     let checksum = crc32fast::hash(&block[4..CHUNK_HEADER_SIZE]);

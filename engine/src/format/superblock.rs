@@ -127,7 +127,7 @@ impl Superblock {
     /// Reads one copy.
     pub(crate) fn decode(copy: &[u8]) -> Result<Superblock, SuperblockError> {
         assert!(copy.len() == BLOCK_SIZE, "a copy is a block");
-        if copy.iter().all(|&byte| byte == 0) {
+        if super::is_blank(copy) {
             return Err(SuperblockError::Blank);
         }
         if u32_at(copy, 0) != crc32fast::hash(&copy[4..]) || copy[4..12] != MAGIC {

@@ -80,6 +80,22 @@ fn an_ordinary_life_is_fine() {
     assert_eq!(after_one_write(more), None);
 }
 
+/// Goal: a value is chosen by those who voted for it in one ballot, though one of them has voted for it
+/// again since, in the ballot of another leader. (Seed 991098: the word of the first vote was late.)
+#[test]
+fn a_vote_counts_for_its_ballot_after_a_later_one() {
+    let more = |first: u64| {
+        vec![
+            (1, accepts(2, 1, 9)),
+            (2, accepts(2, first, 9)),
+            (2, accepts(2, 2, 9)),
+            (1, chosen(2, 9)),
+        ]
+    };
+    assert_eq!(after_one_write(more(1)), None);
+    assert_eq!(after_one_write(more(2)), Some("chosen-on-a-quorum-of-disks"));
+}
+
 /// Goal: each invariant can be broken. Method: after an ordinary write, one fact that breaks it.
 #[test]
 fn each_invariant_notices_its_breach() {
