@@ -66,10 +66,54 @@ const PRIME: u64 = (1 << 61) - 1;
 const BASES: [u64; 2] = [0x0123_4567_89ab_cdef % PRIME, 0x1f83_d9ab_fb41_bd6b % PRIME];
 
 /// The product of two numbers below the prime.
-fn times(left: u64, right: u64) -> u64 {
-    let product = u128::from(left) * u128::from(right);
+const fn times(left: u64, right: u64) -> u64 {
+    reduced(left as u128 * right as u128)
+}
+
+/// The rest of a number below 2^122.
+const fn reduced(product: u128) -> u64 {
     let folded = (product >> 61) as u64 + (product as u64 & PRIME);
     if folded >= PRIME { folded - PRIME } else { folded }
+}
+
+/// `base` to so high a power.
+const fn power(base: u64, mut exponent: u64) -> u64 {
+    let (mut square, mut result) = (base, 1);
+    while exponent != 0 {
+        if exponent & 1 == 1 {
+            result = times(result, square);
+        }
+        square = times(square, square);
+        exponent >>= 1;
+    }
+    result
+}
+
+/// How many characters are taken at a time: products of so many fit together into 128 bits.
+const STRIDE: usize = 16;
+/// What each of them is multiplied with, by lane.
+const WEIGHTS: [[u64; STRIDE]; 2] = {
+    let mut weights = [[0; STRIDE]; 2];
+    let mut place = 0;
+    while place < STRIDE {
+        weights[0][place] = power(BASES[0], (STRIDE - 1 - place) as u64);
+        weights[1][place] = power(BASES[1], (STRIDE - 1 - place) as u64);
+        place += 1;
+    }
+    weights
+};
+
+/// The polynomial of these characters, the last one alone.
+fn polynomial(value: &[u8], lane: usize) -> u64 {
+    let (strides, rest) = value.as_chunks::<STRIDE>();
+    let shift = times(WEIGHTS[lane][0], BASES[lane]);
+    let whole = strides.iter().fold(0, |hash, stride| {
+        let products = stride.iter().zip(&WEIGHTS[lane]);
+        let sum: u128 =
+            products.map(|(&byte, &weight)| (u128::from(byte) + 1) * u128::from(weight)).sum();
+        plus(times(hash, shift), reduced(sum))
+    });
+    rest.iter().fold(whole, |hash, &byte| plus(times(hash, BASES[lane]), u64::from(byte) + 1))
 }
 
 fn plus(left: u64, right: u64) -> u64 {
@@ -101,14 +145,8 @@ impl Text {
 
 impl Suffix {
     pub(super) fn new(value: &str, counts_size: bool) -> Suffix {
-        let mut lanes = [0; 2];
-        let mut shifts = [1; 2];
-        for byte in value.bytes() {
-            for lane in 0..2 {
-                lanes[lane] = plus(times(lanes[lane], BASES[lane]), u64::from(byte) + 1);
-                shifts[lane] = times(shifts[lane], BASES[lane]);
-            }
-        }
+        let lanes = [0, 1].map(|lane| polynomial(value.as_bytes(), lane));
+        let shifts = BASES.map(|base| power(base, value.len() as u64));
         let size = if counts_size { value.len() as u64 } else { 0 };
         Suffix { text: Text { lanes, size }, shifts }
     }
@@ -242,4 +280,29 @@ fn set_if(held: &mut Held, value: Held, expected: Held) -> Reply {
         *held = value;
     }
     Reply::Happened(happens)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: many characters at a time are the same as one after the other.
+    #[test]
+    fn a_text_hashes_as_the_sum_of_its_parts() {
+        let text: String =
+            (0..100).map(|index| char::from(b' ' + (index * 7 % 90) as u8)).collect();
+        for whole in 0..text.len() {
+            let text = &text[..whole];
+            let by_one = text.bytes().fold([0; 2], |lanes, byte| {
+                [0, 1].map(|lane| plus(times(lanes[lane], BASES[lane]), u64::from(byte) + 1))
+            });
+            assert_eq!(Suffix::new(text, true).text.lanes, by_one, "{whole} bytes");
+            for cut in [0, whole / 3, whole] {
+                let (before, after) = text.split_at(cut);
+                let before = Suffix::new(before, true).text();
+                let joined = Suffix::new(after, true).after(before);
+                assert_eq!(joined, Suffix::new(text, true).text(), "{whole} bytes, cut at {cut}");
+            }
+        }
+    }
 }
