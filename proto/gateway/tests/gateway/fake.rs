@@ -13,7 +13,7 @@ use bytes::Bytes;
 use evenkeel_gateway::service::{PendingOperation, PendingWatch, ReplyWriter, Service};
 use evenkeel_node::api::{
     Decided, Execution, Hint, KeyspaceStatus, NodePlace, NodeState, NodeStatus, Operated,
-    Operation, Order, ShardState, Topology, TopologyMember, TopologyShard, Watched,
+    Operation, Order, ShardState, SnapshotBegun, Topology, TopologyMember, TopologyShard, Watched,
 };
 use evenkeel_runtime::sleep;
 use evenkeel_wire::arguments::Arguments;
@@ -208,6 +208,20 @@ impl Service for Fake {
                     },
                     NodeState { name: "b".to_string(), place: None, is_connected: false, votes: 0 },
                 ])),
+                Operation::SnapshotBegin { shard } => Ok(Operated::Begun(SnapshotBegun {
+                    token: "9.a.b".to_string(),
+                    shard,
+                    position: 8,
+                    taken_ms: 7,
+                    cluster: 6,
+                    epoch: 5,
+                    shard_count: 4,
+                })),
+                Operation::SnapshotNext { index: 2, .. } => Ok(Operated::Part(None)),
+                Operation::SnapshotNext { token, index } => {
+                    Ok(Operated::Part(Some(Bytes::from(format!("{token}/{index}")))))
+                }
+                Operation::SnapshotEnd { .. } => Err("NOSNAPSHOT it is gone".to_string()),
                 Operation::Shards => Ok(Operated::Shards(vec![ShardState {
                     shard: 1,
                     leader: Some("a".to_string()),
