@@ -97,7 +97,7 @@ impl Cut {
     /// Takes the next hash slot that has keys. `false`: there is none.
     fn refill(&self, rest: &mut VecDeque<Frozen>, store: &Store) -> bool {
         let (mut left, mut notes) = (self.left.borrow_mut(), self.notes.borrow_mut());
-        while let Some(slot) = left.next() {
+        for slot in left.by_ref() {
             let mut noted = notes.remove(&slot).unwrap_or_default();
             let bytes: usize = noted.keys().map(note_size).sum();
             self.note_bytes.set(self.note_bytes.get() - bytes);
