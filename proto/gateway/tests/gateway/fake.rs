@@ -200,8 +200,8 @@ impl Service for Fake {
                         name: "a".to_string(),
                         place: Some(NodePlace {
                             replica: 10,
-                            peer_address: "127.0.0.1:9".parse().unwrap(),
-                            client_address: "127.0.0.1:8".parse().unwrap(),
+                            peer_address: "127.0.0.1:9".parse().expect("an address"),
+                            client_address: "127.0.0.1:8".parse().expect("an address"),
                         }),
                         is_connected: true,
                         votes: 2,
