@@ -105,6 +105,7 @@ kinds! {
     Drain "drain" "the cluster did as asked"
     Readmit "readmit" "a removed node was let in again"
     CutClients "cut-clients" "a client's connection was ended"
+    Backup "backup" "a snapshot of every shard was fetched"
     // Scripts.
     LeaseTrap "lease-trap" "the follower that grants the lease was restarted"
     LeaderChurn "leader-churn" "two leaders or more were cut off, one after the other"

@@ -287,6 +287,8 @@ pub enum Fault {
     Readmit { node: NodeIndex, away: Duration },
     /// The operator ends the connections of all clients of a node, whatever they wait for.
     CutClients,
+    /// The operator takes a backup, at leisure; what is in it must be what the clients know.
+    Backup,
     /// Sectors go bad at rest.
     Rot { node: NodeIndex, rot: Rot, sectors: u32 },
 }
@@ -320,6 +322,7 @@ impl Fault {
             Fault::Drain { .. } => vec![Kind::Drain],
             Fault::CutClients => vec![Kind::CutClients],
             Fault::Readmit { .. } => vec![Kind::Readmit],
+            Fault::Backup => vec![Kind::Backup],
             other => other.local_kinds(),
         }
     }
@@ -392,6 +395,7 @@ impl Fault {
             Fault::Drain { .. } => "drain",
             Fault::CutClients => "cut-clients",
             Fault::Readmit { .. } => "readmit",
+            Fault::Backup => "backup",
             Fault::Rot { .. } => "rot",
         }
     }
@@ -533,6 +537,7 @@ impl Fault {
                 )
             }
             Fault::CutClients => write!(formatter, "a node ends its clients' connections"),
+            Fault::Backup => write!(formatter, "a backup is taken"),
             Fault::Rot { node, rot, sectors } => {
                 write!(formatter, "{sectors} sectors of {} go bad ({rot:?})", node_name(*node))
             }

@@ -18,6 +18,10 @@ mod tests;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EntryId(usize);
 
+/// A place in the order of all invocations and ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment(u64);
+
 /// How an operation ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -89,15 +93,27 @@ impl Ledger {
         EntryId(self.entries.len() - 1)
     }
 
+    /// A moment between what was entered before and what will be.
+    pub fn moment(&mut self) -> Moment {
+        self.moment += 1;
+        Moment(self.moment)
+    }
+
     /// The client knows more.
     pub fn end(&mut self, now_ns: u64, id: EntryId, outcome: Outcome) {
-        self.moment += 1;
+        let moment = self.moment();
+        self.end_as_of(now_ns, id, moment, outcome);
+    }
+
+    /// The client knows more, and that it was so by that moment already.
+    pub fn end_as_of(&mut self, now_ns: u64, id: EntryId, moment: Moment, outcome: Outcome) {
         let entry = &mut self.entries[id.0];
         assert!(entry.ended_ns.is_none(), "an operation ends once");
         entry.ended_ns = Some(now_ns);
         match outcome {
             Outcome::Answered(answers) => {
-                entry.operation.returned = Some(self.moment);
+                assert!(entry.operation.invoked < moment.0, "an operation ends after it began");
+                entry.operation.returned = Some(moment.0);
                 entry.operation.output = Some(answers);
                 self.answered += 1;
             }

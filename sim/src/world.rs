@@ -33,6 +33,7 @@ use crate::random::Random;
 use crate::story::{Failure, Summary};
 use crate::workload::Request;
 
+mod backup;
 mod clients;
 pub mod costs;
 mod facts;

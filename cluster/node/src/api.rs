@@ -132,6 +132,23 @@ pub enum Operation {
     },
     /// Who is in the cluster, and who is expected.
     Nodes,
+    /// Take a snapshot of a shard, for a client to fetch in parts.
+    SnapshotBegin {
+        /// Which shard.
+        shard: u16,
+    },
+    /// One part of it.
+    SnapshotNext {
+        /// From `SnapshotBegun`.
+        token: String,
+        /// Parts count from 0.
+        index: u64,
+    },
+    /// It is not wanted any more.
+    SnapshotEnd {
+        /// From `SnapshotBegun`.
+        token: String,
+    },
 }
 
 /// What came of an `Operation`.
@@ -147,6 +164,10 @@ pub enum Operated {
     Epoch(u64),
     /// The answer to `Operation::Nodes`, by name.
     Nodes(Vec<NodeState>),
+    /// The answer to `Operation::SnapshotBegin`.
+    Begun(SnapshotBegun),
+    /// The answer to `Operation::SnapshotNext`, as `evenkeel_wire::backup` has it; `None`: that was all.
+    Part(Option<Bytes>),
 }
 
 /// A node of the cluster, or the name of one that is expected.
@@ -171,6 +192,25 @@ pub struct NodePlace {
     pub peer_address: SocketAddr,
     /// Where clients reach it.
     pub client_address: SocketAddr,
+}
+
+/// A snapshot of a shard that can be fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotBegun {
+    /// Names it, to any node of the cluster.
+    pub token: String,
+    /// Which shard.
+    pub shard: u16,
+    /// The slot of the shard's log that it is as of.
+    pub position: u64,
+    /// What had expired by then is not in it: Unix milliseconds.
+    pub taken_ms: u64,
+    /// The cluster's number.
+    pub cluster: u64,
+    /// The epoch of the placement map.
+    pub epoch: u64,
+    /// How many shards there are.
+    pub shard_count: u32,
 }
 
 /// A change of voters that was decided.
@@ -263,6 +303,8 @@ pub struct NodeStatus {
     pub forwarded: u64,
     /// Writes of this node's clients that are numbered and not answered yet.
     pub writes_awaited: usize,
+    /// Snapshots for backups that are fetched from this node now, and hold segments of the log.
+    pub snapshots_held: usize,
 }
 
 /// One keyspace.

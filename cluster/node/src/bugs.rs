@@ -48,6 +48,14 @@ pub enum Bug {
     GoneClientAwaited,
     /// `node`: a restart gives up the checkpoint's pages if the log behind it makes them superfluous.
     PagesGivenUp,
+    /// `cut`: what a key was when a snapshot began is not noted before it changes.
+    CutMovesOn,
+    /// `backup`: a snapshot for a backup does not hold on to the segments that it refers to.
+    BackupNotPinned,
+    /// `backup`: who thinks that it leads hands out a snapshot, without asking whether it still does.
+    BackupUnconfirmed,
+    /// `backup`: a snapshot is held for a client that has gone, for ever.
+    BackupHeldForEver,
 }
 
 impl Bug {
@@ -73,6 +81,10 @@ impl Bug {
         Bug::OpeningLeftOpen,
         Bug::GoneClientAwaited,
         Bug::PagesGivenUp,
+        Bug::CutMovesOn,
+        Bug::BackupNotPinned,
+        Bug::BackupUnconfirmed,
+        Bug::BackupHeldForEver,
     ];
 
     /// As people type it.
@@ -98,6 +110,10 @@ impl Bug {
             Bug::OpeningLeftOpen => "opening-left-open",
             Bug::GoneClientAwaited => "gone-client-awaited",
             Bug::PagesGivenUp => "pages-given-up",
+            Bug::CutMovesOn => "cut-moves-on",
+            Bug::BackupNotPinned => "backup-not-pinned",
+            Bug::BackupUnconfirmed => "backup-unconfirmed",
+            Bug::BackupHeldForEver => "backup-held-for-ever",
         }
     }
 }

@@ -206,6 +206,7 @@ impl Node {
                 observe(self.replica, group.number, || Fact::Voters { slot, voters });
             }
             let home = group.locations.remove(&slot).expect("appended before it was chosen here");
+            group.note_for_cuts(&payload, &self.store.borrow());
             let outcome = group.machine.apply(slot, &payload, home, &mut self.store.borrow_mut());
             observe(self.replica, group.number, || Fact::Chosen {
                 slot,

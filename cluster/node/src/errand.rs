@@ -248,9 +248,14 @@ impl Errand {
                 slot?
             }
             Task::Versions(keys) => slots::slot(keys.first()?),
-            Task::OpenSession { .. } | Task::Place(_) | Task::Transfer(_) | Task::Describe => {
-                return None; // The node that was asked sees to it.
-            }
+            // The node that was asked sees to it.
+            Task::OpenSession { .. }
+            | Task::Place(_)
+            | Task::Transfer(_)
+            | Task::Describe
+            | Task::BackupBegin { .. }
+            | Task::BackupNext { .. }
+            | Task::BackupEnd { .. } => return None,
         };
         let address = self.node.client_address(leader)?;
         Some(Reply::error(format!("MOVED {slot} {address}")))

@@ -9,8 +9,8 @@ use evenkeel_runtime as runtime;
 use evenkeel_wire::command::OwnedCommand;
 use evenkeel_wire::peer::Message as Frame;
 use evenkeel_wire::peer::messages::{
-    Busy, Forward, ForwardOutcome, ForwardReply, ForwardedCommand, NotLeader, StaleEpoch,
-    UnknownSession, Watch,
+    BackupPart, Busy, Forward, ForwardOutcome, ForwardReply, ForwardedCommand, NotLeader,
+    StaleEpoch, UnknownSession, Watch,
 };
 use evenkeel_wire::reply::Reply;
 use tokio::sync::oneshot;
@@ -142,6 +142,7 @@ impl Node {
             }
             Attempt::Confirming(receiver) => Attempt::Confirming(receiver),
             Attempt::Fetch(keys) => Attempt::Fetch(keys),
+            Attempt::Part(receiver) => Attempt::Part(receiver),
         };
         drop(runtime::spawn(Rc::clone(self).lead_at_length(asked, Some(attempt))));
     }
@@ -236,6 +237,11 @@ fn to_wire(id: u64, request: &Request, map_epoch: u64) -> Forward {
         Task::Place(command) => forward.placement = Some(command.clone()),
         Task::Transfer(to) => forward.transfer = Some(to.map_or(0, |to| to.0)),
         Task::Describe => forward.describe = true,
+        Task::BackupBegin { id } => forward.backup_begin = Some(*id),
+        Task::BackupNext { id, index } => {
+            forward.backup_next = Some(BackupPart { id: *id, index: *index });
+        }
+        Task::BackupEnd { id } => forward.backup_end = Some(*id),
     }
     forward
 }
@@ -260,6 +266,12 @@ fn from_wire(forward: Forward) -> Option<Request> {
         Task::Transfer(Some(ReplicaId(to)).filter(|to| *to != ReplicaId(0)))
     } else if forward.describe {
         Task::Describe
+    } else if let Some(id) = forward.backup_begin {
+        Task::BackupBegin { id }
+    } else if let Some(BackupPart { id, index }) = forward.backup_next {
+        Task::BackupNext { id, index }
+    } else if let Some(id) = forward.backup_end {
+        Task::BackupEnd { id }
     } else if !forward.versions_of.is_empty() {
         Task::Versions(forward.versions_of)
     } else if forward.transaction {

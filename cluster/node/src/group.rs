@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
+use std::rc::Weak;
 
 use bytes::Bytes;
 use evenkeel_core::consensus::{
@@ -14,6 +15,7 @@ use evenkeel_core::placement::slots::SLOT_COUNT;
 use evenkeel_engine::Location;
 use tokio::sync::oneshot;
 
+use crate::cut::Cut;
 use crate::entry::Leading;
 use crate::machine::{Machine, Outcome, Overlay};
 use crate::request::Request;
@@ -43,6 +45,8 @@ pub(crate) struct Group {
     pub(crate) next_id: u64,
     /// Peers that a snapshot is on its way to.
     pub(crate) snapshots: Vec<ReplicaId>,
+    /// Of this replica, as it was, while somebody wants them.
+    pub(crate) cuts: Vec<Weak<Cut>>,
     /// A snapshot is being made durable: until then nothing else may happen to this group.
     pub(crate) installing: bool,
     /// How many checkpoints have been taken of this group since the process began.
@@ -117,6 +121,7 @@ impl Group {
             reads: BTreeMap::new(),
             next_id: 0,
             snapshots: Vec::new(),
+            cuts: Vec::new(),
             installing: false,
             checkpoints: 0,
         }

@@ -44,6 +44,8 @@ pub(crate) enum Attempt<P = oneshot::Receiver<Fate>> {
     Confirming(oneshot::Receiver<ReadOutcome>),
     /// The bytes of these keys are in the log: fetch them, then try again.
     Fetch(Vec<Bytes>),
+    /// A part of a snapshot is being made: it is the reply.
+    Part(oneshot::Receiver<Reply>),
     NotHere(NotHere),
 }
 
@@ -119,6 +121,9 @@ impl Node {
                         }
                     }
                 }
+                Attempt::Part(receiver) => {
+                    return receiver.await.map_err(|_| NotHere::Unsure);
+                }
                 Attempt::Confirming(receiver) => match receiver.await {
                     Ok(ReadOutcome::Ready) => confirmed = true,
                     Ok(ReadOutcome::Refused) | Err(_) => return Err(NotHere::Leader(None)),
@@ -161,6 +166,7 @@ impl Node {
             Attempt::Answered(reply) => Attempt::Answered(reply),
             Attempt::Confirming(receiver) => Attempt::Confirming(receiver),
             Attempt::Fetch(keys) => Attempt::Fetch(keys),
+            Attempt::Part(receiver) => Attempt::Part(receiver),
             Attempt::NotHere(not_here) => Attempt::NotHere(not_here),
         }
     }
@@ -186,6 +192,9 @@ impl Node {
         if self.closing.get() {
             return Attempt::NotHere(NotHere::Busy);
         }
+        if let Some(attempt) = self.attempt_backup(&request.task) {
+            return attempt;
+        }
         let mut group = self.groups[request.group as usize].borrow_mut();
         let group = &mut *group;
         let is_read = request.stamp.is_none() && matches!(request.task, Task::Command(_));
@@ -198,6 +207,9 @@ impl Node {
         }
         if let Some(attempt) = self.attempt_order(group, &request.task) {
             return attempt;
+        }
+        if let Task::BackupBegin { id } = request.task {
+            return self.take_backup(group, id, confirmed);
         }
         if let Some(stamp) = request.stamp {
             match group.machine.sessions.look(stamp) {
@@ -247,6 +259,11 @@ impl Node {
             self.observe_lease(group);
             return Attempt::Answered(reply);
         }
+        self.confirm(group)
+    }
+
+    /// Asks a quorum whether this node still leads.
+    pub(crate) fn confirm(self: &Rc<Node>, group: &mut Group) -> Attempt<Slot> {
         let id = group.next_read();
         let (sender, receiver) = oneshot::channel();
         group.reads.insert(id, sender);
@@ -316,9 +333,13 @@ impl Node {
                     Reply::Array(replies)
                 }
             }
-            Task::OpenSession { .. } | Task::Place(_) | Task::Transfer(_) | Task::Describe => {
-                unreachable!("answered before anything is evaluated")
-            }
+            Task::OpenSession { .. }
+            | Task::Place(_)
+            | Task::Transfer(_)
+            | Task::Describe
+            | Task::BackupBegin { .. }
+            | Task::BackupNext { .. }
+            | Task::BackupEnd { .. } => unreachable!("answered before anything is evaluated"),
         };
         let speculative = view.was_speculative();
         Ok(Evaluated { reply, writes, conditions, speculative })

@@ -4,12 +4,14 @@
 //! command, `driver` for how effects happen.
 
 pub mod api;
+mod backup;
 pub mod bugs;
 mod cache;
 mod chores;
 mod codec;
 pub mod command;
 pub mod config;
+mod cut;
 mod driver;
 mod entry;
 mod errand;

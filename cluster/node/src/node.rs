@@ -23,6 +23,7 @@ use evenkeel_runtime as runtime;
 use evenkeel_runtime::net::TcpListener;
 use tokio::sync::oneshot;
 
+use crate::backup::Backup;
 use crate::bugs::{Bug, planted};
 use crate::config::NodeConfig;
 use crate::driver::{Unflushed, now, state_record};
@@ -75,6 +76,8 @@ pub struct Node {
     pub(crate) origins: RefCell<Vec<Origin>>,
     pub(crate) outbound: RefCell<BTreeMap<u64, Rc<Outbound>>>,
     pub(crate) inbound: RefCell<BTreeMap<u32, Inbound>>,
+    /// Snapshots of shards that clients fetch from this replica, by their numbers.
+    pub(crate) backups: RefCell<BTreeMap<u64, Rc<Backup>>>,
     pub(crate) scans: RefCell<BTreeMap<ScanTicket, oneshot::Sender<Piece>>>,
     /// Whether this node is a founder, and the map it began with.
     pub(crate) founder: bool,
@@ -90,6 +93,9 @@ pub struct Node {
     pub(crate) started_us: u64,
     pub(crate) stopping: Cell<bool>,
 }
+
+/// A record on its way from the disk.
+pub(crate) type PendingRead = oneshot::Receiver<Result<Bytes, ReadError>>;
 
 /// What a node has before it runs: an engine, and what the engine remembered.
 struct Foundation {
@@ -186,10 +192,21 @@ impl Node {
 
     /// The value at one operation of one record. `None`: its bytes are damaged.
     pub(crate) async fn read_value(&self, location: Location, index: u32) -> Option<Bytes> {
+        let read = self.begin_read(location);
+        self.end_read(read, index).await
+    }
+
+    /// Asks for the record at a place; `end_read` waits for it.
+    pub(crate) fn begin_read(&self, location: Location) -> PendingRead {
         let (sender, receiver) = oneshot::channel();
         let ticket = self.engine.borrow_mut().read(location);
         self.disk_reads.borrow_mut().insert(ticket, sender);
-        let payload = match receiver.await {
+        receiver
+    }
+
+    /// As `read_value`.
+    pub(crate) async fn end_read(&self, read: PendingRead, index: u32) -> Option<Bytes> {
+        let payload = match read.await {
             Ok(Ok(payload)) => payload,
             Ok(Err(error)) => {
                 tracing::error!(%error, "a value on disk is damaged");
@@ -334,6 +351,7 @@ fn assemble(config: NodeConfig, foundation: Foundation, store: Store) -> Rc<Node
         origins: RefCell::new(origins),
         outbound: RefCell::default(),
         inbound: RefCell::default(),
+        backups: RefCell::default(),
         scans: RefCell::default(),
         founder,
         genesis,

@@ -75,6 +75,18 @@ impl Node {
             Operation::Join { node } => self.expect_node(&node).await.map(Operated::Epoch),
             Operation::Remove { node } => self.remove_node(&node).await.map(Operated::Epoch),
             Operation::Nodes => Ok(Operated::Nodes(self.node_states())),
+            Operation::SnapshotBegin { shard } => {
+                self.begin_backup(shard).await.map(Operated::Begun)
+            }
+            Operation::SnapshotNext { token, index } => {
+                self.next_of_backup(&token, index).await.map(|reply| match reply {
+                    Reply::Bulk(part) => Operated::Part(Some(part)),
+                    _ => Operated::Part(None),
+                })
+            }
+            Operation::SnapshotEnd { token } => {
+                self.end_backup(&token).await.map(|_| Operated::Done)
+            }
         }
     }
 
@@ -241,7 +253,12 @@ impl Node {
                 Some(Attempt::Answered(Reply::OK))
             }
             Task::Describe => Some(Attempt::Answered(self.description(group))),
-            Task::Command(_) | Task::Transaction { .. } | Task::Versions(_) => None,
+            Task::Command(_)
+            | Task::Transaction { .. }
+            | Task::Versions(_)
+            | Task::BackupBegin { .. }
+            | Task::BackupNext { .. }
+            | Task::BackupEnd { .. } => None,
         }
     }
 
@@ -355,14 +372,14 @@ impl Node {
         }
     }
 
-    async fn ask(self: &Rc<Node>, number: u32, task: Task) -> Result<Reply, String> {
+    pub(crate) async fn ask(self: &Rc<Node>, number: u32, task: Task) -> Result<Reply, String> {
         match Errand::new(self, order(number, task), false).run().await {
             Reply::Error(text) => Err(text.to_string()),
             reply => Ok(reply),
         }
     }
 
-    fn group_numbered(&self, shard: u16) -> Result<u32, String> {
+    pub(crate) fn group_numbered(&self, shard: u16) -> Result<u32, String> {
         let count = self.map.borrow().shards().len();
         if usize::from(shard) < count {
             Ok(u32::from(shard) + 1)

@@ -32,6 +32,12 @@ pub(crate) enum Task {
     Transfer(Option<ReplicaId>),
     /// Who votes and how far everybody is; see `operate::Described`.
     Describe,
+    /// Take a snapshot under this number; the reply is an array: who holds it, its slot, its time.
+    BackupBegin { id: u64 },
+    /// For its holder, whoever leads: a part of it; the reply is the part, or null behind the last.
+    BackupNext { id: u64, index: u64 },
+    /// For its holder: give it up; the reply is `OK`.
+    BackupEnd { id: u64 },
 }
 
 /// Why a request was not answered here.

@@ -309,7 +309,10 @@ impl Request {
             | Task::OpenSession { .. }
             | Task::Place(_)
             | Task::Transfer(_)
-            | Task::Describe => false,
+            | Task::Describe
+            | Task::BackupBegin { .. }
+            | Task::BackupNext { .. }
+            | Task::BackupEnd { .. } => false,
         }
     }
 }

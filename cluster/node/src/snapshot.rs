@@ -1,9 +1,9 @@
 //! Handing a group's whole state to a replica whose next entries are gone from memory.
 //!
-//! The sender freezes what the keys are at one slot (names, versions and where the log keeps them:
-//! the log never changes, so the values can be read at leisure) and streams it in chunks, a few ahead
-//! of the receiver's acknowledgements; so is the rest of the state if it is large. The receiver writes every item to its own log at once, and one
-//! last record makes all of them valid together with the group's state: a crash leaves all or nothing.
+//! The sender takes a cut of the keys at one slot (see `cut`) and streams it in chunks, a few ahead of the
+//! receiver's acknowledgements; so is the rest of the state if it is large. The receiver writes every item
+//! to its own log at once, and one last record makes all of them valid together with the group's state: a
+//! crash leaves all or nothing.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -13,7 +13,6 @@ use bytes::Bytes;
 use evenkeel_core::consensus::{Consensus, Input, ReplicaId, Slot, SnapshotMark};
 use evenkeel_core::placement::PlacementMap;
 use evenkeel_engine::batch::BatchBuilder;
-use evenkeel_engine::store::Value;
 use evenkeel_engine::{Location, Record, RecordKind};
 use evenkeel_runtime as runtime;
 use evenkeel_wire::peer::Message as Frame;
@@ -24,6 +23,7 @@ use tokio::sync::Notify;
 
 use crate::bugs::{Bug, planted};
 use crate::codec;
+use crate::cut::{Cut, Frozen};
 use crate::entry::put_bytes;
 use crate::group::{Group, PLACEMENT_GROUP};
 use crate::machine::Machine;
@@ -72,15 +72,6 @@ struct Stream<'a> {
     sent: u64,
 }
 
-/// One key, as it was at the snapshot's slot.
-struct Frozen {
-    slot: u16,
-    key: Bytes,
-    version: u64,
-    expires_at_ms: u64,
-    home: Option<(Location, u32)>,
-}
-
 impl Node {
     pub(crate) fn start_snapshot(self: &Rc<Node>, group: &mut Group, to: ReplicaId) {
         if group.snapshots.contains(&to) {
@@ -109,7 +100,7 @@ impl Node {
 
     /// `None`: the receiver did not take it.
     async fn send_snapshot(self: &Rc<Node>, number: u32, to: ReplicaId, id: u64) -> Option<()> {
-        let (mut begin, keys) = self.freeze(number, to, id)?;
+        let (mut begin, cut) = self.begin_snapshot(number, to, id)?;
         let outbound =
             Rc::new(Outbound { taken: Cell::new(0), ended: Cell::new(false), news: Notify::new() });
         self.outbound.borrow_mut().insert(id, Rc::clone(&outbound));
@@ -121,23 +112,14 @@ impl Node {
             let state = rest.split_to(part_size.min(rest.len()));
             stream.send(SnapshotChunk { state, ..SnapshotChunk::default() }).await?;
         }
-        let (mut items, mut bytes) = (Vec::new(), 0);
-        for frozen in keys {
-            let value = self.frozen_value(&frozen).await?;
-            bytes += frozen.key.len() + value.len() + 32;
-            items.push(SnapshotItem {
-                key: frozen.key,
-                value,
-                version: frozen.version,
-                expires_at_ms: frozen.expires_at_ms,
-            });
-            if CHUNK_BYTES <= bytes {
-                let items = std::mem::take(&mut items);
-                stream.send(SnapshotChunk { items, ..SnapshotChunk::default() }).await?;
-                bytes = 0;
+        loop {
+            let frozen = cut.next(&self.store.borrow(), CHUNK_BYTES)?;
+            if frozen.is_empty() {
+                break;
             }
-        }
-        if !items.is_empty() {
+            let mut items = Vec::with_capacity(frozen.len());
+            let take = |frozen: &Frozen, value: &[u8]| items.push(item(frozen, value));
+            self.thaw(frozen, take).await.ok()?;
             stream.send(SnapshotChunk { items, ..SnapshotChunk::default() }).await?;
         }
         let end = SnapshotEnd { id, chunk_count: stream.sent };
@@ -145,8 +127,13 @@ impl Node {
         stream.outbound.wait(|outbound| outbound.ended.get()).await
     }
 
-    fn freeze(&self, number: u32, to: ReplicaId, id: u64) -> Option<(SnapshotBegin, Vec<Frozen>)> {
-        let group = self.groups[number as usize].borrow();
+    fn begin_snapshot(
+        &self,
+        number: u32,
+        to: ReplicaId,
+        id: u64,
+    ) -> Option<(SnapshotBegin, Rc<Cut>)> {
+        let mut group = self.groups[number as usize].borrow_mut();
         let slot = group.machine.applied;
         let configuration = group.core.configuration_at(slot)?;
         let mut state = Vec::new();
@@ -163,32 +150,11 @@ impl Node {
             configuration: Some(codec::voters_to(configuration)),
             state: state.into(),
         };
-        let mut keys = Vec::new();
-        if number != PLACEMENT_GROUP {
-            let store = self.store.borrow();
-            for slot in self.slots_of(number) {
-                keys.extend(store.keys_in(slot).map(|(key, found)| Frozen {
-                    slot,
-                    key: Bytes::copy_from_slice(key),
-                    version: found.version,
-                    expires_at_ms: found.expires_at_ms,
-                    home: store.home(slot, key),
-                }));
-            }
-        }
-        Some((begin, keys))
-    }
-
-    /// The value a key had; from memory if it still has it, else from the log.
-    async fn frozen_value(&self, frozen: &Frozen) -> Option<Bytes> {
-        if let Some(found) = self.store.borrow().peek(frozen.slot, &frozen.key)
-            && found.version == frozen.version
-            && let Value::Memory(value) = found.value
-        {
-            return Some(Bytes::copy_from_slice(value));
-        }
-        let (location, index) = frozen.home?;
-        self.read_value(location, index).await
+        let slots = if number == PLACEMENT_GROUP { 0..0 } else { self.slots_of(number) };
+        // Without a limit: who lags must be brought up to date, whatever is written meanwhile.
+        let cut = Rc::new(Cut::new(slots, usize::MAX));
+        group.cuts.push(Rc::downgrade(&cut));
+        Some((begin, cut))
     }
 
     pub(crate) fn snapshot_acknowledged(&self, ack: SnapshotAck) {
@@ -313,6 +279,7 @@ impl Node {
         let mut group = self.groups[number as usize].borrow_mut();
         group.installing = false;
         if number != PLACEMENT_GROUP {
+            group.break_cuts();
             let mut store = self.store.borrow_mut();
             if !planted(Bug::SnapshotKeepsOldKeys) {
                 store.clear_slots(self.slots_of(number));
@@ -332,6 +299,15 @@ impl Node {
             self.adopt_map(map);
         }
         Some(())
+    }
+}
+
+fn item(frozen: &Frozen, value: &[u8]) -> SnapshotItem {
+    SnapshotItem {
+        key: frozen.key.clone(),
+        value: Bytes::copy_from_slice(value),
+        version: frozen.version,
+        expires_at_ms: frozen.expires_at_ms,
     }
 }
 

@@ -88,6 +88,7 @@ impl Node {
             proposals: self.metrics.proposals.get(),
             forwarded: self.metrics.forwarded.get(),
             writes_awaited: self.origins.borrow().iter().map(Origin::awaited).sum(),
+            snapshots_held: self.backups.borrow().len(),
             ..NodeStatus::default()
         };
         for group in shards {

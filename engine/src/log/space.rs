@@ -90,6 +90,11 @@ impl Engine {
         self.release_leaving();
     }
 
+    /// Segments that nothing refers to, and that would be free if it were not for pins and reads.
+    pub fn leaving_count(&self) -> usize {
+        self.leaving.len()
+    }
+
     /// See `Pin`.
     pub fn pin(&mut self) -> Pin {
         let pin = Pin(self.next_pin);

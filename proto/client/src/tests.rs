@@ -12,6 +12,7 @@ use crate::blocking::BlockingClient;
 use crate::client::{Client, Options};
 use crate::cluster::ClusterClient;
 use crate::error::ClientError;
+use crate::snapshot::{Begun, SnapshotClient, Step};
 
 /// What a node does after it has heard `hears` bytes.
 struct Turn {
@@ -191,4 +192,48 @@ fn the_cluster_client_goes_where_it_is_sent() {
     });
     seed_node.join().expect("no panic");
     leader_node.join().expect("no panic");
+}
+
+/// Goal: whoever fetches a snapshot is told what became of it, and asks the next node when one is gone.
+/// Method: the first node is not there; the second says each thing that there is to say.
+#[test]
+fn a_snapshot_is_fetched_from_whoever_answers_until_it_is_gone() {
+    let gone = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port");
+    let begin = b"*4\r\n$8\r\nEVENKEEL\r\n$8\r\nSNAPSHOT\r\n$5\r\nBEGIN\r\n$1\r\n7\r\n".len();
+    let next =
+        b"*5\r\n$8\r\nEVENKEEL\r\n$8\r\nSNAPSHOT\r\n$4\r\nNEXT\r\n$1\r\nt\r\n$1\r\n0\r\n".len();
+    let begun: &[u8] = b"*14\r\n$5\r\ntoken\r\n$1\r\nt\r\n$5\r\nshard\r\n:7\r\n$8\r\nposition\r\n:9\r\n\
+        $8\r\ntaken_ms\r\n:5\r\n$7\r\ncluster\r\n$2\r\nff\r\n$5\r\nepoch\r\n:3\r\n$6\r\nshards\r\n:8\r\n";
+    let script = [
+        (begin, begun),
+        (next, b"$3\r\nabc\r\n"),
+        (next, b"$-1\r\n"),
+        (next, b"-NOSNAPSHOT it is not held: begin again\r\n"),
+        (next, b"-ERR no\r\n"),
+        (begin, b"*2\r\n$5\r\ntoken\r\n$1\r\nt\r\n"),
+    ];
+    let (address, node) = node(script.map(|(hears, says)| Turn { hears, says }).into());
+    block_on(async {
+        let patience = Duration::from_secs(5);
+        let mut client =
+            SnapshotClient::new(vec![gone, address], options(Protocol::Resp2), patience);
+        let begun = client.begin(7).await.expect("the second node answers");
+        let expected = Begun {
+            token: "t".into(),
+            shard: 7,
+            position: 9,
+            taken_ms: 5,
+            cluster: 255,
+            epoch: 3,
+            shard_count: 8,
+        };
+        assert_eq!(begun, expected);
+        assert_eq!(client.next(&begun, 0).await.expect("a part"), Step::Part("abc".into()));
+        assert_eq!(client.next(&begun, 1).await.expect("the end"), Step::Done);
+        let why = "it is not held: begin again".to_string();
+        assert_eq!(client.next(&begun, 2).await.expect("word of it"), Step::Gone(why));
+        assert_eq!(error_name(&client.next(&begun, 2).await.expect_err("refused")), "server");
+        assert_eq!(error_name(&client.begin(7).await.expect_err("strange")), "server");
+    });
+    node.join().expect("all was said");
 }

@@ -13,6 +13,7 @@ mod parse;
 pub use administration::{
     AclCommand, ClientAttribute, ClientCommand, ClusterCommand, CommandQuestion, ConfigCommand,
     EvenkeelCommand, KillFilter, LatencyCommand, ListFilter, ReplyMode, SlowLogCommand,
+    SnapshotCommand,
 };
 pub use error::CommandError;
 pub use kept::OwnedCommand;

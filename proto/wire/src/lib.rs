@@ -9,6 +9,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod arguments;
+pub mod backup;
 pub mod command;
 pub mod glob;
 pub mod limits;

@@ -43,6 +43,27 @@ fn unknown_may_land_and_refused_may_not() {
     }
 }
 
+/// Goal: what is known of an earlier moment is held against that one. Method: a read whose value is learned
+/// after another write: as of before that write, the value that it wrote is from the future.
+#[test]
+fn an_answer_may_be_as_of_an_earlier_moment() {
+    for (value, is_as_of, is_right) in
+        [("a.", true, true), ("a.", false, true), ("b.", true, false), ("b.", false, true)]
+    {
+        let mut ledger = Ledger::default();
+        answered(&mut ledger, Action::Set("a.".into()), Answer::Done);
+        let id = ledger.invoke(0, 2, 0, vec![(0, Action::Get)]);
+        let moment = ledger.moment();
+        answered(&mut ledger, Action::Set("b.".into()), Answer::Done);
+        let outcome = Outcome::Answered(vec![holds(value)]);
+        match is_as_of {
+            true => ledger.end_as_of(9, id, moment, outcome),
+            false => ledger.end(9, id, outcome),
+        }
+        assert_eq!(ledger.judge(1, 1).is_ok(), is_right, "{value} as of then: {is_as_of}");
+    }
+}
+
 /// Goal: the canary is noticed. Method: falsify a right ledger.
 #[test]
 fn a_falsified_answer_is_noticed() {

@@ -41,6 +41,7 @@ pub(super) enum Family {
     CutClients,
     FullDisks,
     Readmissions,
+    Backups,
     Rings,
     Swizzles,
     SlowLinks,
@@ -151,7 +152,14 @@ pub(super) fn families(plan: &Plan, random: &mut Random) -> Vec<Family> {
     let cut_off = also("cut-clients").then_some(Family::CutClients);
     let full = also("full-disks").then_some(Family::FullDisks);
     let readmitted = also("readmissions").then_some(Family::Readmissions);
-    let chosen = chosen.into_iter().chain(cut_off).chain(full).chain(readmitted);
+    let is_usual = match plan.scenario {
+        Scenario::SmallLog | Scenario::Partition | Scenario::LeaderKill => {
+            random.child("backups").coin()
+        }
+        _ => also("backups"),
+    };
+    let backed_up = is_usual.then_some(Family::Backups);
+    let chosen = chosen.into_iter().chain(cut_off).chain(full).chain(readmitted).chain(backed_up);
     chosen.filter(|family| is_survivable(plan, *family)).collect()
 }
 
@@ -284,6 +292,7 @@ fn draw(plan: &Plan, family: Family, random: &mut Random) -> Fault {
             // What it had is gone with its disk: the victim's part.
             Fault::Readmit { node: plan.victim, away: millis(random, 50, 4_000) }
         }
+        Family::Backups => Fault::Backup,
         other => draw_local(plan, other, node, lasts, random),
     }
 }

@@ -7,7 +7,7 @@ use evenkeel_runtime as runtime;
 use evenkeel_runtime::simulated::{self, Kill, NodeId, clocks, network};
 
 use super::hosts::{hold, link, plain_disk, plain_link, replace_disk};
-use super::{World, felt, operator, readmission, series};
+use super::{World, backup, felt, operator, readmission, series};
 use crate::coverage::Kind;
 use crate::disk::Weather;
 use crate::disk::platter::{self, Tearing};
@@ -127,6 +127,7 @@ async fn strike_locally(world: &Rc<World>, fault: Fault) {
         }
         Fault::CutClients => operator::cut_clients(world).await,
         Fault::Readmit { node, away } => readmission::readmit(world, node, away).await,
+        Fault::Backup => backup::start(world),
         Fault::TransferLeader { to } => operator::transfer(world, to).await,
         Fault::MoveShard { voters } => operator::move_first_shard(world, &voters).await,
         Fault::Drain { node, lasts } => {

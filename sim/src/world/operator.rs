@@ -56,9 +56,8 @@ fn words(line: &str) -> Vec<String> {
 /// From a machine of its own, so that it is nobody's fault if the answer does not come. Tells whether it
 /// is known to be done.
 async fn ask(world: &Rc<World>, words: Vec<String>, kind: Option<Kind>) -> bool {
-    let number = world.operations.get();
-    world.operations.set(number + 1);
-    let address = IpAddr::from([10, 0, 3 + (number / 250) as u8, (number % 250) as u8 + 1]);
+    let number = next_number(world);
+    let address = address(number);
     let node = number as usize % world.hosts.len();
     let operator = simulated::create_node(&format!("operator-{number}"), address, {
         let words = words.clone();
@@ -78,6 +77,18 @@ pub(super) async fn are_done(world: &Rc<World>) {
     while world.operators.borrow().iter().any(|&operator| simulated::is_running(operator)) {
         simulated::sleep_true(Duration::from_millis(5)).await;
     }
+}
+
+/// Counts the operator's requests.
+pub(super) fn next_number(world: &World) -> u32 {
+    let number = world.operations.get();
+    world.operations.set(number + 1);
+    number
+}
+
+/// Of the machine from which a request is made.
+pub(super) fn address(number: u32) -> IpAddr {
+    IpAddr::from([10, 0, 3 + (number / 250) as u8, (number % 250) as u8 + 1])
 }
 
 async fn converse(number: u32, node: NodeIndex, words: Vec<String>, kind: Option<Kind>) {

@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by ending")]
 #![expect(clippy::disallowed_methods, reason = "these tests wait for real processes in real time")]
 
+mod backup;
 mod binary;
 mod cluster;
 mod commands;

@@ -45,6 +45,9 @@ pub(crate) enum Command {
     /// See and change who leads and who votes.
     #[command(subcommand)]
     Cluster(ClusterCommand),
+    /// Back the keyspace `default` up into a file, check such a file, bring it back.
+    #[command(subcommand)]
+    Snapshot(SnapshotCommand),
     /// Describe a data folder without changing it.
     Inspect(InspectArguments),
     /// What it costs, beside its peers: load, comparisons, kills, traces.
@@ -290,6 +293,74 @@ pub(crate) enum ClusterCommand {
         #[command(flatten)]
         target: ClusterTarget,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SnapshotCommand {
+    /// Take a backup of a running cluster, while it works on.
+    Create(CreateArguments),
+    /// Read all of a backup and say what is in it; exit 1, with the place, if anything is wrong with it.
+    Verify(VerifyArguments),
+    /// Check a backup, then write what is in it into an empty cluster.
+    Restore(RestoreArguments),
+}
+
+/// Which cluster, and how patiently.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SnapshotTarget {
+    /// Any node's address; when it does not answer, the other nodes are asked.
+    #[arg(long, default_value = "127.0.0.1:7001", value_name = "ADDRESS:PORT")]
+    pub address: SocketAddr,
+    /// Give up when nothing has moved for so long, in seconds.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..), value_name = "SECONDS")]
+    pub timeout_s: u64,
+}
+
+impl SnapshotTarget {
+    pub(crate) fn patience(&self) -> Duration {
+        Duration::from_secs(self.timeout_s)
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CreateArguments {
+    /// The file to write; without it, one named after the time, in the current folder.
+    #[arg(long, value_name = "FILE")]
+    pub to: Option<PathBuf>,
+    /// Replace the file if it exists.
+    #[arg(long)]
+    pub force: bool,
+    #[command(flatten)]
+    pub target: SnapshotTarget,
+    /// For people, or for programs.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArguments {
+    /// The backup.
+    pub file: PathBuf,
+    /// For people, or for programs.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArguments {
+    /// The backup.
+    pub file: PathBuf,
+    /// The cluster may have keys: one that is there already stays as it is.
+    #[arg(long, conflicts_with = "replace")]
+    pub merge: bool,
+    /// The cluster may have keys: one that is in the backup becomes what it is there, others stay.
+    #[arg(long)]
+    pub replace: bool,
+    #[command(flatten)]
+    pub target: SnapshotTarget,
+    /// For people, or for programs.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

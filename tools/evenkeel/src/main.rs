@@ -19,6 +19,7 @@ mod data;
 mod failure;
 mod inspect;
 mod serve;
+mod snapshot;
 mod status;
 mod talk;
 mod up;
@@ -60,6 +61,7 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Scan(arguments) => data::scan(arguments),
         Command::Status(arguments) => status::run(arguments),
         Command::Cluster(command) => cluster::run(command),
+        Command::Snapshot(command) => snapshot::run(command),
         Command::Inspect(arguments) => inspect::run(arguments),
         Command::Bench(experiment) => bench(experiment),
         Command::Sim => write_out(format!("{SIM_HELP}\n").as_bytes()),

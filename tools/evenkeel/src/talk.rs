@@ -64,7 +64,7 @@ impl Connection {
     }
 }
 
-fn failure(error: ClientError) -> Failure {
+pub(crate) fn failure(error: ClientError) -> Failure {
     match &error {
         ClientError::Refused { address, source } => {
             Failure::new(Exit::Unavailable, format!("cannot connect to {address}"))

@@ -267,6 +267,7 @@ fn evenkeel(text: &mut Text, facts: &Facts<'_>) {
     text.line("proposals", status.proposals);
     text.line("forwarded", status.forwarded);
     text.line("writes_awaited", status.writes_awaited);
+    text.line("snapshots_held", status.snapshots_held);
     text.line("log_bytes", status.log_bytes);
     text.line("log_segments", status.log_segments);
     text.line("log_segments_free", status.log_segments_free);

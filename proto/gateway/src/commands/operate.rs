@@ -1,8 +1,10 @@
 //! `EVENKEEL …`: what an operator asks of the cluster, over any connection to any node.
 
-use evenkeel_node::api::{Decided, NodePlace, NodeState, Operated, Operation, ShardState, slots};
+use evenkeel_node::api::{
+    Decided, NodePlace, NodeState, Operated, Operation, ShardState, SnapshotBegun, slots,
+};
 use evenkeel_wire::arguments::List;
-use evenkeel_wire::command::EvenkeelCommand;
+use evenkeel_wire::command::{EvenkeelCommand, SnapshotCommand};
 use evenkeel_wire::reply::Reply;
 
 use crate::commands::{Outcome, Scene};
@@ -22,6 +24,7 @@ pub(crate) fn answer<S: Service>(scene: &Scene<'_, S>, command: &EvenkeelCommand
         EvenkeelCommand::Remove { node } => Operation::Remove { node: name(node) },
         EvenkeelCommand::Nodes => Operation::Nodes,
         EvenkeelCommand::Balance { without } => Operation::Balance { without: names(without) },
+        EvenkeelCommand::Snapshot(command) => snapshot(command),
     };
     let operated = scene.door.service.operate(operation);
     Outcome::Later(Box::pin(async move {
@@ -34,9 +37,34 @@ pub(crate) fn answer<S: Service>(scene: &Scene<'_, S>, command: &EvenkeelCommand
             }
             Ok(Operated::Epoch(epoch)) => Reply::Integer(epoch as i64),
             Ok(Operated::Nodes(states)) => Reply::Array(states.iter().map(node_reply).collect()),
+            Ok(Operated::Begun(begun)) => begun_reply(&begun),
+            Ok(Operated::Part(part)) => part.map_or(Reply::Null, Reply::Bulk),
             Err(refusal) => Reply::error(refusal),
         }
     }))
+}
+
+fn snapshot(command: &SnapshotCommand<'_>) -> Operation {
+    match *command {
+        SnapshotCommand::Begin { shard } => Operation::SnapshotBegin { shard },
+        SnapshotCommand::Next { token, index } => {
+            Operation::SnapshotNext { token: name(token), index }
+        }
+        SnapshotCommand::End { token } => Operation::SnapshotEnd { token: name(token) },
+    }
+}
+
+fn begun_reply(begun: &SnapshotBegun) -> Reply {
+    let number = |number: u64| Reply::Integer(number as i64);
+    Reply::Map(vec![
+        (Reply::text("token"), Reply::bulk(&begun.token)),
+        (Reply::text("shard"), number(u64::from(begun.shard))),
+        (Reply::text("position"), number(begun.position)),
+        (Reply::text("taken_ms"), number(begun.taken_ms)),
+        (Reply::text("cluster"), Reply::bulk(format!("{:016x}", begun.cluster))),
+        (Reply::text("epoch"), number(begun.epoch)),
+        (Reply::text("shards"), number(u64::from(begun.shard_count))),
+    ])
 }
 
 fn decided_reply(decided: &Decided) -> Reply {

@@ -114,6 +114,12 @@ fn what_an_operator_asks_for_is_answered_when_it_is_known() {
             node('a', "$16|000000000000000a|", "$11|127.0.0.1:9|", "$11|127.0.0.1:8|", 1, 2);
         let expected = node('b', "$-1|", "$-1|", "$-1|", 0, 0);
         talk.ask("EVENKEEL NODES", &format!("*2|{there}{expected}")).await;
+        let begun = "*14|$5|token|$5|9.a.b|$5|shard|:9|$8|position|:8|$8|taken_ms|:7|\
+                     $7|cluster|$16|0000000000000006|$5|epoch|:5|$6|shards|:4|";
+        talk.ask("EVENKEEL SNAPSHOT BEGIN 9", begun).await;
+        talk.ask("EVENKEEL SNAPSHOT NEXT 9.a.b 1", "$7|9.a.b/1|").await;
+        talk.ask("EVENKEEL SNAPSHOT NEXT 9.a.b 2", "$-1|").await;
+        talk.ask("EVENKEEL SNAPSHOT END 9.a.b", "-NOSNAPSHOT it is gone|").await;
         let syntax = "-ERR syntax error|";
         talk.ask("EVENKEEL BALANCE a", syntax).await;
         talk.ask("EVENKEEL BALANCE WITHOUT", syntax).await;

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use evenkeel_gateway::service::{PendingOperation, PendingWatch, ReplyWriter, Service};
 use evenkeel_node::api::{
     Decided, Execution, Hint, KeyspaceStatus, NodePlace, NodeState, NodeStatus, Operated,
-    Operation, Order, ShardState, Topology, TopologyMember, TopologyShard, Watched,
+    Operation, Order, ShardState, SnapshotBegun, Topology, TopologyMember, TopologyShard, Watched,
 };
 use evenkeel_runtime::sleep;
 use evenkeel_wire::arguments::Arguments;
@@ -200,14 +200,28 @@ impl Service for Fake {
                         name: "a".to_string(),
                         place: Some(NodePlace {
                             replica: 10,
-                            peer_address: "127.0.0.1:9".parse().unwrap(),
-                            client_address: "127.0.0.1:8".parse().unwrap(),
+                            peer_address: "127.0.0.1:9".parse().expect("an address"),
+                            client_address: "127.0.0.1:8".parse().expect("an address"),
                         }),
                         is_connected: true,
                         votes: 2,
                     },
                     NodeState { name: "b".to_string(), place: None, is_connected: false, votes: 0 },
                 ])),
+                Operation::SnapshotBegin { shard } => Ok(Operated::Begun(SnapshotBegun {
+                    token: "9.a.b".to_string(),
+                    shard,
+                    position: 8,
+                    taken_ms: 7,
+                    cluster: 6,
+                    epoch: 5,
+                    shard_count: 4,
+                })),
+                Operation::SnapshotNext { index: 2, .. } => Ok(Operated::Part(None)),
+                Operation::SnapshotNext { token, index } => {
+                    Ok(Operated::Part(Some(Bytes::from(format!("{token}/{index}")))))
+                }
+                Operation::SnapshotEnd { .. } => Err("NOSNAPSHOT it is gone".to_string()),
                 Operation::Shards => Ok(Operated::Shards(vec![ShardState {
                     shard: 1,
                     leader: Some("a".to_string()),

@@ -223,6 +223,30 @@ pub enum EvenkeelCommand<'a> {
         /// These get nothing.
         without: List<'a>,
     },
+    /// `SNAPSHOT`.
+    Snapshot(SnapshotCommand<'a>),
+}
+
+/// `EVENKEEL SNAPSHOT`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum SnapshotCommand<'a> {
+    /// `BEGIN shard`.
+    Begin {
+        /// Which shard.
+        shard: u16,
+    },
+    /// `NEXT token index`.
+    Next {
+        /// From the reply to `BEGIN`.
+        token: &'a [u8],
+        /// Of the part: 0, 1, 2, …; the same one may be asked for again.
+        index: u64,
+    },
+    /// `END token`.
+    End {
+        /// From the reply to `BEGIN`.
+        token: &'a [u8],
+    },
 }
 
 /// `SLOWLOG`.

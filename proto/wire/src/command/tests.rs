@@ -220,6 +220,16 @@ fn server_commands_are_read() {
     bad("CLUSTER GETKEYSINSLOT 0 -1", "ERR Invalid slot or number of keys");
     let count = "ERR wrong number of arguments for 'evenkeel|transfer' command";
     bad("EVENKEEL TRANSFER 0 a b", count);
+    let next = "Evenkeel(Snapshot(Next { token: [97], index: 7 }))";
+    shown("EVENKEEL SNAPSHOT next a 7", next);
+    let begin = EvenkeelCommand::Snapshot(SnapshotCommand::Begin { shard: 9 });
+    good("EVENKEEL SNAPSHOT BEGIN 9", Command::Evenkeel(begin));
+    let end = EvenkeelCommand::Snapshot(SnapshotCommand::End { token: KEY });
+    good("EVENKEEL SNAPSHOT END k", Command::Evenkeel(end));
+    bad("EVENKEEL SNAPSHOT NEXT a -1", "ERR the parts of a snapshot count from 0");
+    bad("EVENKEEL SNAPSHOT BEGIN all", "ERR a shard is a number: see EVENKEEL SHARDS");
+    bad("EVENKEEL SNAPSHOT END", "ERR wrong number of arguments for 'evenkeel|snapshot' command");
+    bad("EVENKEEL SNAPSHOT STOP a", "ERR syntax error");
     bad("CONFIG SET a 1 b", "ERR wrong number of arguments for 'config|set' command");
     bad("SLOWLOG GET -2", "ERR count should be greater than or equal to -1");
     bad("DEBUG SLEEP -1", "ERR a sleep is 0 to 3600 seconds");

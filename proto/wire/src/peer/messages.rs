@@ -33,8 +33,8 @@ pub struct Hello {
     pub map_epoch: u64,
 }
 
-/// Work for a group's leader: commands, or one of `versions_of`, `open_session`, `placement`, `transfer`
-/// and `describe`.
+/// Work for a group's leader: commands, or one of `versions_of`, `open_session`, `placement`, `transfer`,
+/// `describe` and `backup_begin`; or for a replica that holds a snapshot: `backup_next`, `backup_end`.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Forward {
     /// Comes back in the reply.
@@ -82,6 +82,26 @@ pub struct Forward {
     /// Instead of commands: say who votes, and how far everybody is.
     #[prost(bool, tag = "15")]
     pub describe: bool,
+    /// Instead of commands: take a snapshot of the shard, under this number, for a client to fetch.
+    #[prost(uint64, optional, tag = "20")]
+    pub backup_begin: Option<u64>,
+    /// Instead of commands: the reply is a part of a snapshot, or null behind the last one.
+    #[prost(message, optional, tag = "21")]
+    pub backup_next: Option<BackupPart>,
+    /// Instead of commands: give the snapshot of this number up.
+    #[prost(uint64, optional, tag = "22")]
+    pub backup_end: Option<u64>,
+}
+
+/// A part of a snapshot for a backup.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct BackupPart {
+    /// Of the snapshot.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// 0, 1, 2, ...
+    #[prost(uint64, tag = "2")]
+    pub index: u64,
 }
 
 /// What a client expects a key's version to be.

@@ -91,6 +91,8 @@ pub enum Name {
     EvenkeelRemove,
     /// `EVENKEEL SHARDS`.
     EvenkeelShards,
+    /// `EVENKEEL SNAPSHOT`.
+    EvenkeelSnapshot,
     /// `EVENKEEL TRANSFER`.
     EvenkeelTransfer,
     /// `COMMAND`.

@@ -3,7 +3,7 @@
 use super::{Words, help, is};
 use crate::command::{
     AclCommand, ClusterCommand, Command, CommandError, CommandQuestion, ConfigCommand,
-    EvenkeelCommand, LatencyCommand, ListFilter, SlowLogCommand,
+    EvenkeelCommand, LatencyCommand, ListFilter, SlowLogCommand, SnapshotCommand,
 };
 use crate::limits::SLOT_COUNT;
 use crate::number::{parse_float, parse_integer};
@@ -54,17 +54,15 @@ pub(super) fn parse<'a>(words: Words<'a>) -> Result<Command<'a>, CommandError> {
         | Name::EvenkeelJoin
         | Name::EvenkeelRemove
         | Name::EvenkeelNodes
-        | Name::EvenkeelBalance => Command::Evenkeel(evenkeel(words)?),
+        | Name::EvenkeelBalance
+        | Name::EvenkeelSnapshot => Command::Evenkeel(evenkeel(words)?),
         _ if words.info.group == Group::Cluster => Command::Cluster(cluster(words)?),
         _ => Command::Command(command(words)?),
     })
 }
 
 fn evenkeel<'a>(words: Words<'a>) -> Result<EvenkeelCommand<'a>, CommandError> {
-    let shard = || {
-        let number = words.integer(2).ok().and_then(|number| u16::try_from(number).ok());
-        number.ok_or(CommandError::Other("ERR a shard is a number: see EVENKEEL SHARDS"))
-    };
+    let shard = || shard(words, 2);
     Ok(match words.info.id {
         Name::EvenkeelTransfer if 4 < words.count() => return Err(words.wrong_count()),
         Name::EvenkeelTransfer => {
@@ -82,8 +80,29 @@ fn evenkeel<'a>(words: Words<'a>) -> Result<EvenkeelCommand<'a>, CommandError> {
             EvenkeelCommand::Balance { without: words.list(3) }
         }
         Name::EvenkeelBalance => return Err(CommandError::Syntax),
+        Name::EvenkeelSnapshot => EvenkeelCommand::Snapshot(snapshot(words)?),
         _ => EvenkeelCommand::Shards,
     })
+}
+
+fn snapshot<'a>(words: Words<'a>) -> Result<SnapshotCommand<'a>, CommandError> {
+    let what = words.word(2)?;
+    match words.count() {
+        4 if is(what, "begin") => Ok(SnapshotCommand::Begin { shard: shard(words, 3)? }),
+        4 if is(what, "end") => Ok(SnapshotCommand::End { token: words.word(3)? }),
+        5 if is(what, "next") => {
+            let index = u64::try_from(words.integer(4)?).map_err(|_| PART_ERROR)?;
+            Ok(SnapshotCommand::Next { token: words.word(3)?, index })
+        }
+        _ => Err(CommandError::Syntax),
+    }
+}
+
+const PART_ERROR: CommandError = CommandError::Other("ERR the parts of a snapshot count from 0");
+
+fn shard(words: Words<'_>, at: usize) -> Result<u16, CommandError> {
+    let number = words.integer(at).ok().and_then(|number| u16::try_from(number).ok());
+    number.ok_or(CommandError::Other("ERR a shard is a number: see EVENKEEL SHARDS"))
 }
 
 fn cluster<'a>(words: Words<'a>) -> Result<ClusterCommand<'a>, CommandError> {

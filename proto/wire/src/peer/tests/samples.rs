@@ -113,6 +113,9 @@ fn forward_samples() -> Vec<Message> {
         placement: Some(BYTES),
         transfer: Some(0),
         describe: true,
+        backup_begin: Some(0),
+        backup_next: Some(BackupPart { id: 1, index: 2 }),
+        backup_end: Some(0),
     })];
     samples.extend(replies);
     samples
