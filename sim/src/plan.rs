@@ -45,33 +45,33 @@ pub enum Scenario {
 }
 
 impl Scenario {
-    /// All there are.
+    /// All there are, those first that find most of the planted bugs: a hunt goes through them in order.
     pub const ALL: &[Scenario] = &[
         Scenario::Swarm,
-        Scenario::Quiet,
-        Scenario::Partition,
-        Scenario::LeaderKill,
-        Scenario::PowerCutAll,
-        Scenario::ClockJump,
-        Scenario::DiskSlow,
         Scenario::WipeAndRejoin,
+        Scenario::PowerCutAll,
+        Scenario::LeaderKill,
+        Scenario::Partition,
+        Scenario::Series(Series::PowerStorm),
         Scenario::SmallLog,
+        Scenario::Series(Series::SnapshotCut),
+        Scenario::Series(Series::Laggard),
+        Scenario::Series(Series::StaleVouch),
+        Scenario::Series(Series::LateAnswers),
+        Scenario::Series(Series::DeafHandOver),
+        Scenario::Series(Series::VotersOnTheMove),
+        Scenario::Series(Series::Ghosts),
+        Scenario::Series(Series::LeaderChurn),
+        Scenario::Series(Series::AbsentVoter),
+        Scenario::Series(Series::LearnerTrap),
+        Scenario::Series(Series::LeaseTrap),
+        Scenario::Series(Series::DeafLeader),
+        Scenario::Series(Series::Grace),
+        Scenario::DiskSlow,
         Scenario::DiskFull,
         Scenario::Readmit,
-        Scenario::Series(Series::LeaseTrap),
-        Scenario::Series(Series::LeaderChurn),
-        Scenario::Series(Series::DeafLeader),
-        Scenario::Series(Series::PowerStorm),
-        Scenario::Series(Series::LateAnswers),
-        Scenario::Series(Series::Grace),
-        Scenario::Series(Series::DeafHandOver),
-        Scenario::Series(Series::StaleVouch),
-        Scenario::Series(Series::Laggard),
-        Scenario::Series(Series::SnapshotCut),
-        Scenario::Series(Series::VotersOnTheMove),
-        Scenario::Series(Series::LearnerTrap),
-        Scenario::Series(Series::Ghosts),
-        Scenario::Series(Series::AbsentVoter),
+        Scenario::ClockJump,
+        Scenario::Quiet,
     ];
 
     /// For command lines.
@@ -306,6 +306,8 @@ fn cramp(plan: &mut Plan, random: &mut Random) {
     knobs.log_size_max = *random.pick(&[0, 5 << 20]);
     knobs.memory_bytes = 4 << 10;
     knobs.padding = 6_000;
+    // What is free and what is not yet: a slow disk makes that moment long.
+    knobs.disk_slowness = *random.pick(&[1, 40]);
     plan.client_count = 8;
     plan.think = Duration::from_millis(4);
     plan.objects = vec![ObjectKind::Register; 12];
