@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use crate::error::BenchError;
+
 /// The kernel counts in hundredths of a second (`USER_HZ`), on every Linux that we know.
 const TICK_US: u64 = 10_000;
 
@@ -13,6 +15,17 @@ pub(crate) fn used_us(processes: &[u32]) -> u64 {
 fn ticks(process: u32) -> Option<u64> {
     let fields = fields(process)?;
     Some(fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?)
+}
+
+/// What this thread has run so far, in nanoseconds.
+///
+/// # Errors
+/// The kernel does not tell (`CONFIG_SCHED_INFO`).
+pub(crate) fn thread_ns() -> Result<u64, BenchError> {
+    let path = "/proc/thread-self/schedstat";
+    let text = fs::read_to_string(path).map_err(BenchError::file(path))?;
+    let first = text.split_whitespace().next().and_then(|word| word.parse().ok());
+    first.ok_or_else(|| BenchError::Broken(format!("`{path}` says `{}`", text.trim())))
 }
 
 /// The processes that a process started and that still run, in the order of their numbers.

@@ -10,6 +10,7 @@
 
 use clap::Subcommand;
 
+pub use crate::at_rest::AtRestArguments;
 pub use crate::compare::CompareArguments;
 pub use crate::error::BenchError;
 pub use crate::expiry::ExpiryArguments;
@@ -18,6 +19,7 @@ pub use crate::hit_ratio::HitRatioArguments;
 pub use crate::load::LoadArguments;
 pub use crate::trace::TraceArguments;
 
+mod at_rest;
 mod clock;
 mod compare;
 mod console;
@@ -53,6 +55,8 @@ pub enum Experiment {
     Trace(TraceArguments),
     /// Replay traces against the store itself: the hit ratio of every eviction policy, and the optimum.
     HitRatio(HitRatioArguments),
+    /// What compression and encryption cost the engine, and what compression saves.
+    AtRest(AtRestArguments),
 }
 
 /// Makes an experiment; its figures go to the standard output.
@@ -67,5 +71,6 @@ pub fn run(experiment: &Experiment) -> Result<(), BenchError> {
         Experiment::Expiry(arguments) => expiry::run(arguments),
         Experiment::Trace(arguments) => trace::run(arguments),
         Experiment::HitRatio(arguments) => hit_ratio::run(arguments),
+        Experiment::AtRest(arguments) => at_rest::run(arguments),
     }
 }

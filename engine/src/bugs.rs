@@ -44,6 +44,19 @@ pub enum Bug {
     TombstoneForgotten,
     /// A checkpoint's list of pages lacks the last one (`store::pages`).
     PageListOffByOne,
+    /// The nonce is the place of a block, not that of a record (`keys`).
+    ReusedNonce,
+    /// The data key follows from the incarnation alone, which a copy of a directory repeats (`keys`).
+    DataKeyOutlivesProcess,
+    /// Neither nonce nor what is authenticated has the record's place (`keys`).
+    WrongPlaceDecrypted,
+    /// A record's fields beside its payload are not authenticated (`keys`).
+    FieldsNotAuthenticated,
+    /// Both copies of the superblock are written with the new wrap before either is durable
+    /// (`log::rekey`).
+    KeyRotationLosesOldWrap,
+    /// A compressed value counts in the index as if it were not (`store::census`).
+    CompressedCountsWhole,
 }
 
 impl Bug {
@@ -64,12 +77,30 @@ impl Bug {
         Bug::CompactionDropsLive,
         Bug::TombstoneForgotten,
         Bug::PageListOffByOne,
+        Bug::ReusedNonce,
+        Bug::DataKeyOutlivesProcess,
+        Bug::WrongPlaceDecrypted,
+        Bug::FieldsNotAuthenticated,
+        Bug::KeyRotationLosesOldWrap,
+        Bug::CompressedCountsWhole,
     ];
 
     /// Whether clients of a cluster can run into it. The others need more keys or more memory than a
-    /// simulated world has; `tests/planted_bugs.rs` finds them all.
+    /// simulated world has, or somebody who reads or changes the disk on purpose; `tests/planted_bugs.rs`
+    /// finds them all.
     pub fn shows_in_a_cluster(self) -> bool {
-        !matches!(self, Bug::TagTakenForKey | Bug::MoveNotIndexed | Bug::BudgetLeak)
+        let hidden = [
+            Bug::TagTakenForKey,
+            Bug::MoveNotIndexed,
+            Bug::BudgetLeak,
+            Bug::ReusedNonce,
+            Bug::DataKeyOutlivesProcess,
+            Bug::WrongPlaceDecrypted,
+            Bug::FieldsNotAuthenticated,
+            Bug::KeyRotationLosesOldWrap,
+            Bug::CompressedCountsWhole,
+        ];
+        !hidden.contains(&self)
     }
 
     /// In kebab-case, as a person types it.
@@ -90,6 +121,12 @@ impl Bug {
             Bug::CompactionDropsLive => "compaction-drops-live",
             Bug::TombstoneForgotten => "tombstone-forgotten",
             Bug::PageListOffByOne => "page-list-off-by-one",
+            Bug::ReusedNonce => "reused-nonce",
+            Bug::DataKeyOutlivesProcess => "data-key-outlives-process",
+            Bug::WrongPlaceDecrypted => "wrong-place-decrypted",
+            Bug::FieldsNotAuthenticated => "fields-not-authenticated",
+            Bug::KeyRotationLosesOldWrap => "key-rotation-loses-old-wrap",
+            Bug::CompressedCountsWhole => "compressed-counts-whole",
         }
     }
 }

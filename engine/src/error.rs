@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::disk::Area;
+use crate::keys::KeyId;
 use crate::log::DamagedRange;
 
 /// An engine operation failed. One variant per decision the caller can make.
@@ -69,6 +70,33 @@ pub enum EngineError {
         /// Where.
         area: AreaName,
     },
+
+    /// The directory is encrypted, and no key was given. Nothing was changed: give the key that it wants.
+    #[error(
+        "the data folder is encrypted: it opens with the root key {wanted}, and none was given"
+    )]
+    KeyMissing {
+        /// The root key that opens it.
+        wanted: KeyId,
+    },
+
+    /// Another root key was given than the one that opens the directory. Nothing was changed.
+    #[error(
+        "the data folder is encrypted: it opens with the root key {wanted}, the one given is {given}\
+         {}",
+        tampered_text(wanted, given)
+    )]
+    KeyWrong {
+        /// The root key that opens it.
+        wanted: KeyId,
+        /// The one that was given. If it is the same, what SUPER holds is not what it was made.
+        given: KeyId,
+    },
+
+    /// A root key was given, and the directory holds data that is not encrypted. Nothing was changed:
+    /// leave the key out, or begin with an empty directory.
+    #[error("the data folder is not encrypted, and a root key was given")]
+    KeyUnexpected,
 
     /// An option is out of its range. Nothing was done.
     #[error("{what} is {value}, must be {rule}")]
@@ -160,6 +188,13 @@ impl std::fmt::Display for AreaName {
 impl EngineError {
     pub(crate) fn disk(action: &'static str, area: Area, source: io::Error) -> EngineError {
         EngineError::Disk { action, area: AreaName(area), source }
+    }
+}
+
+fn tampered_text(wanted: &KeyId, given: &KeyId) -> &'static str {
+    match wanted == given {
+        true => ", and yet it does not open it: SUPER was changed by somebody else",
+        false => "",
     }
 }
 

@@ -16,12 +16,13 @@
 use crate::bugs::{Bug, planted};
 
 pub(crate) mod chunk;
+pub(crate) mod pack;
 pub(crate) mod record;
 pub(crate) mod superblock;
 pub(crate) mod varint;
 
 /// The format that this release writes.
-pub(crate) const FORMAT: u16 = 2;
+pub(crate) const FORMAT: u16 = 3;
 /// The oldest one that it reads.
 pub(crate) const FORMAT_MIN: u16 = 1;
 /// What a power cut keeps or loses as a whole, in bytes.

@@ -2,7 +2,7 @@
 //!
 //! It takes no lock, so it may look at a directory in use; what is being written meanwhile may then
 //! look torn. Whether a torn or damaged place matters is recovery's question (`log::recovery`), which
-//! knows what was acknowledged.
+//! knows what was acknowledged. It has no key, and needs none: checksums are over what is stored.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,6 +15,7 @@ use crate::error::EngineError;
 use crate::format::chunk::{self, Extent, Header};
 use crate::format::superblock::{SUPER_SIZE, Superblock, SuperblockError};
 use crate::format::{Place, record};
+use crate::keys::KeyId;
 use crate::limits::{CHUNK_HEADER_SIZE, WINDOW_SIZE};
 use crate::{Identity, RecordKind};
 
@@ -75,6 +76,8 @@ pub struct SuperblockSummary {
     pub durable_upto: u64,
     /// The last process stopped cleanly.
     pub clean: bool,
+    /// The root key that opens the directory, if it is encrypted.
+    pub key: Option<KeyId>,
 }
 
 /// One chunk.
@@ -122,8 +125,33 @@ pub struct RecordSummary {
     pub stamp: [u64; 2],
     /// See `Record`.
     pub commit: u64,
-    /// Bytes of payload.
+    /// Bytes of payload, as stored.
     pub payload_size: u64,
+    /// Bytes of payload before it was compressed, if it was.
+    pub plain_size: Option<u64>,
+    /// The payload can be read with a key only.
+    pub encrypted: bool,
+}
+
+/// What both copies in `SUPER` say, or why they cannot be read.
+///
+/// # Errors
+/// As `inspect`.
+pub fn superblocks(path: &Path) -> Result<Vec<Result<SuperblockSummary, String>>, EngineError> {
+    let refused = |source| EngineError::Folder { path: path.to_owned(), source };
+    let mut areas = areas_in(path).map_err(refused)?;
+    areas.retain(|area, _| *area == Area::Super);
+    if areas.is_empty() {
+        return Err(EngineError::Empty);
+    }
+    let mut copies = Vec::new();
+    let mut take = |finding| {
+        if let Finding::Superblock { content, .. } = finding {
+            copies.push(content);
+        }
+    };
+    inspect_areas(areas, &mut take).map_err(refused)?;
+    Ok(copies)
 }
 
 /// Goes through a data directory; `each` is told what is there. Holds one piece of a segment at a time
@@ -173,6 +201,7 @@ fn inspect_super(file: &File, each: &mut dyn FnMut(Finding)) -> io::Result<()> {
             incarnation: superblock.incarnation,
             durable_upto: superblock.durable_upto,
             clean: superblock.tail.is_some(),
+            key: superblock.wrap.map(|wrap| wrap.root),
         });
         each(Finding::Superblock { copy, content });
     }
@@ -272,9 +301,9 @@ impl Inspection {
                 ..header.place
             };
             match record::decode(&payload[start..], place) {
-                Ok(decoded) => {
-                    each(Finding::Record(summary(&decoded, header, place)));
-                    start += decoded.size;
+                Ok(frame) => {
+                    each(Finding::Record(summary(&frame, header, place)));
+                    start += frame.size;
                 }
                 Err(record::RecordError::Checksum { size }) => start += size,
                 Err(record::RecordError::Field(_)) => break,
@@ -287,18 +316,20 @@ impl Inspection {
     }
 }
 
-fn summary(decoded: &record::Decoded<'_>, header: &Header, place: Place) -> RecordSummary {
-    let record = &decoded.record;
+fn summary(frame: &record::Frame<'_>, header: &Header, place: Place) -> RecordSummary {
+    let record = frame.stored();
     RecordSummary {
-        sequence: header.first_sequence + u64::from(decoded.sequence_delta),
+        sequence: header.first_sequence + u64::from(frame.sequence_delta),
         offset: u64::from(place.offset),
-        size: decoded.size as u64,
+        size: frame.size as u64,
         kind: record.kind,
         stream: record.stream,
         position: record.position,
         stamp: record.stamp,
         commit: record.commit,
         payload_size: record.payload.len() as u64,
+        plain_size: frame.plain_size.map(|size| size as u64),
+        encrypted: frame.is_encrypted(),
     }
 }
 

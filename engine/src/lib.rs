@@ -11,6 +11,7 @@ mod error;
 mod format;
 mod identity;
 pub mod inspect;
+pub mod keys;
 pub mod limits;
 mod location;
 mod log;

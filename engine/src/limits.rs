@@ -11,6 +11,10 @@ pub const VALUE_SIZE_MAX: usize = 1024 * 1024;
 pub const RECORD_PAYLOAD_SIZE_MAX: usize = VALUE_SIZE_MAX + 64 * 1024;
 /// What a record adds to its payload at most, in bytes.
 pub const RECORD_OVERHEAD_MAX: usize = 64;
+/// What encryption adds to a record, in bytes.
+pub const SEAL_TAG_SIZE: usize = 16;
+/// A shorter payload is never compressed, in bytes.
+pub const COMPRESSED_SIZE_MIN: usize = 256;
 /// Largest chunk (what one write carries), in bytes, header and padding included.
 pub const CHUNK_SIZE_MAX: usize = 2 * 1024 * 1024;
 /// The chunk header, in bytes.
@@ -48,7 +52,8 @@ const _: () = {
     assert!(KEY_SIZE_MAX <= batch::KEY_SIZE_MAX);
     assert!(VALUE_SIZE_MAX <= batch::VALUE_SIZE_MAX);
     assert!(KEY_SIZE_MAX + VALUE_SIZE_MAX < RECORD_PAYLOAD_SIZE_MAX);
-    assert!(CHUNK_HEADER_SIZE + RECORD_PAYLOAD_SIZE_MAX + RECORD_OVERHEAD_MAX <= CHUNK_SIZE_MAX);
+    let record_size_max = RECORD_PAYLOAD_SIZE_MAX + RECORD_OVERHEAD_MAX + SEAL_TAG_SIZE;
+    assert!(CHUNK_HEADER_SIZE + record_size_max <= CHUNK_SIZE_MAX);
     assert!(CHUNK_SIZE_MAX.is_multiple_of(BLOCK_SIZE));
     assert!(CHUNK_SIZE_MAX <= GROUP_SIZE_MAX);
     assert!(GROUP_SIZE_MAX <= PENDING_SIZE_MAX);

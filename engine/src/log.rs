@@ -28,6 +28,7 @@ use self::conversation::Conversation;
 pub use self::errand::Checkpoint;
 use self::errand::Errand;
 use self::gather::Gather;
+use self::keyring::Keyring;
 use self::reads::Reads;
 pub use self::report::{
     DamagedRange, EngineStatus, Event, Opened, Options, ReadTicket, ScanTicket,
@@ -40,11 +41,9 @@ pub use self::space::{Mark, Pin};
 use crate::bugs::{Bug, planted};
 use crate::disk::{Area, Completion, Disk, Operation, Ticket};
 use crate::error::{EngineError, ReadError};
-use crate::format::record;
 use crate::format::superblock::Superblock;
 use crate::limits::{
-    ASIDE_PENDING_SIZE_MAX, CHUNK_HEADER_SIZE, PENDING_SIZE_MAX, RECORD_OVERHEAD_MAX,
-    RECORD_PAYLOAD_SIZE_MAX,
+    ASIDE_PENDING_SIZE_MAX, CHUNK_HEADER_SIZE, PENDING_SIZE_MAX, RECORD_PAYLOAD_SIZE_MAX,
 };
 use crate::record::{Record, Replay, Sequence};
 use crate::{Identity, Location};
@@ -52,10 +51,12 @@ use crate::{Identity, Location};
 mod conversation;
 mod errand;
 mod gather;
+mod keyring;
 mod open;
 mod reads;
 mod records;
 mod recovery;
+mod rekey;
 mod report;
 mod scan;
 mod segments;
@@ -123,6 +124,7 @@ pub struct Engine {
     conversation: Conversation,
     superblock: Superblock,
     segments: Segments,
+    keyring: Keyring,
     log: Lane,
     aside: Lane,
     groups: u64,
@@ -162,7 +164,8 @@ impl Engine {
     /// be used, nothing is written.
     ///
     /// # Errors
-    /// `Empty`, `Format`, `Damaged`, `Superblock`, `Option`, `Disk`.
+    /// `Empty`, `Format`, `Damaged`, `Superblock`, `KeyMissing`, `KeyWrong`, `KeyUnexpected`, `Option`,
+    /// `Disk`.
     pub async fn open(
         disk: Box<dyn Disk>,
         options: Options,
@@ -175,6 +178,7 @@ impl Engine {
         conversation: Conversation,
         superblock: Superblock,
         segments: Segments,
+        keyring: Keyring,
         gather: Gather,
         aside: Gather,
     ) -> Engine {
@@ -184,6 +188,7 @@ impl Engine {
             conversation,
             superblock,
             segments,
+            keyring,
             log: Lane { gather, group: None, durable },
             aside: Lane { gather: aside, group: None, durable: 0 },
             groups: 0,
@@ -242,26 +247,18 @@ impl Engine {
         if max < pending + record.payload.len() {
             return Err(EngineError::Busy { pending, max });
         }
-        let size = record::size_max(record.payload.len());
+        let size = lane.gather.size_max(record.payload.len());
         let current = lane.gather.cursor().segment;
         let segment_size = self.segments.size(current);
         if !lane.gather.fits(size, segment_size) {
-            let ours = Some(lane.gather.author().incarnation);
-            let segment = if lane.gather.has_room(size, segment_size)
-                && self.segments.incarnation(current) == ours
-            {
-                current
-            } else {
-                match self.segments.claim(lane.gather.author().incarnation) {
-                    Ok(segment) => segment,
-                    Err(error) => {
-                        self.wake(); // Even a refusal may have to look for room.
-                        return Err(error);
-                    }
-                }
+            let own = self.segments.incarnation(current) == Some(lane.gather.author().incarnation);
+            let segment = match lane.gather.has_room(size, segment_size) && own {
+                true => current,
+                false => self.claim(side)?,
             };
-            lane.gather.open_chunk(segment);
+            self.lane(side).gather.open_chunk(segment);
         }
+        let lane = self.lane(side);
         let location = lane.gather.push(record);
         let sequence = lane.gather.cursor().sequence;
         self.wake();
@@ -270,7 +267,8 @@ impl Engine {
 
     fn check_size(&self, size: usize) -> Result<(), EngineError> {
         // Small segments, in tests, hold less than a record may have.
-        let room = self.segments.size_min() as usize - CHUNK_HEADER_SIZE - RECORD_OVERHEAD_MAX;
+        let room =
+            self.segments.size_min() as usize - CHUNK_HEADER_SIZE - self.log.gather.size_max(0);
         let size_max = RECORD_PAYLOAD_SIZE_MAX.min(room);
         if size_max < size {
             return Err(EngineError::Size { what: "the record's payload", size, size_max });
@@ -307,7 +305,10 @@ impl Engine {
             let end = u64::from(offset) + u64::from(size);
             let there = self.segments.exists(segment) && end <= self.segments.size(segment);
             match self.segments.incarnation(segment).filter(|_| there && size != 0) {
-                Some(incarnation) => self.reads.add(ticket, location, incarnation),
+                Some(incarnation) => {
+                    let key = self.keyring.key(segment, Some(incarnation)).cloned();
+                    self.reads.add(ticket, location, incarnation, key);
+                }
                 None => {
                     let cause = "there is no such place in the log".to_owned();
                     self.end_read(ticket, Err(ReadError::Damaged { segment, offset, cause }));
@@ -383,6 +384,7 @@ impl Engine {
 
     /// See `EngineStatus`.
     pub fn status(&self) -> EngineStatus {
+        let (log, aside) = (self.log.gather.counts(), self.aside.gather.counts());
         EngineStatus {
             incarnation: self.log.gather.author().incarnation,
             segments: self.segments.count(),
@@ -395,6 +397,11 @@ impl Engine {
             room_bytes: self.room(),
             read_retries: self.reads.retries,
             full: self.segments.is_full(),
+            payload_bytes: log.given + aside.given,
+            stored_bytes: log.stored + aside.stored,
+            compressed: log.compressed + aside.compressed,
+            compressed_in_vain: log.futile + aside.futile,
+            key: self.superblock.wrap.map(|wrap| wrap.root),
             ..self.status.clone()
         }
     }

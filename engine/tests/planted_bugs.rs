@@ -13,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use evenkeel_engine::bugs::{Bug, plant};
-use model::{damage, keep, power};
+use model::{Dress, at_rest, damage, keep, power};
 
 type Check = fn(u64) -> Result<(), String>;
 
@@ -21,12 +21,17 @@ type Check = fn(u64) -> Result<(), String>;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 const CHECKS: &[(&str, Check)] = &[
-    ("misdirected blocks", damage::check_misdirected),
-    ("failing operations", damage::check_failing),
-    ("power cuts", |seed| power::check_every_cut(seed).map(drop)),
-    ("lives", power::check_lives),
-    ("compaction", |seed| keep::check_compaction(seed).map(drop)),
-    ("random damage", |seed| damage::check_random_damage(seed).map(drop)),
+    ("misdirected blocks", |seed| damage::check_misdirected(Dress::of(seed), seed)),
+    ("failing operations", |seed| damage::check_failing(Dress::of(seed), seed)),
+    ("power cuts", |seed| power::check_every_cut(Dress::of(seed), seed).map(drop)),
+    ("lives", |seed| power::check_lives(Dress::of(seed), seed)),
+    ("compaction", |seed| keep::check_compaction(Dress::of(seed), seed).map(drop)),
+    ("random damage", |seed| damage::check_random_damage(Dress::of(seed), seed).map(drop)),
+    ("key streams", at_rest::check_key_streams),
+    ("copies of a folder", at_rest::check_copies),
+    ("forged records", at_rest::check_forgery),
+    ("rotation of keys", |seed| at_rest::check_rotation(seed).map(drop)),
+    ("room for what is compressed", at_rest::check_room),
 ];
 
 #[test]

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker};
 
 use evenkeel_engine::disk::memory::MemoryDisk;
 use evenkeel_engine::disk::{Area, BLOCK_SIZE};
+use evenkeel_engine::keys::{Encryption, RootKey, Seed};
 use evenkeel_engine::{Engine, Identity, Location, Options, Record, RecordKind, Replay};
 use libfuzzer_sys::fuzz_target;
 
@@ -36,13 +37,15 @@ struct Change {
 }
 
 fuzz_target!(|input: &[u8]| {
-    let disk = sound_log();
+    // What is left of the last eight bytes says how payloads are stored.
+    let dress = input.len() % 4;
+    let disk = sound_log(dress);
     let changes: Vec<Change> = input.chunks_exact(8).map(change).collect();
     for change in &changes {
         apply(&disk, change);
     }
     let mut found = Found::default();
-    let strict = finish(Engine::open(Box::new(disk.clone()), options(false), &mut found)).is_ok();
+    let strict = finish(Engine::open(Box::new(disk.clone()), options(dress, false), &mut found)).is_ok();
     for (position, payload) in &found.0 {
         assert_eq!(*payload, payload_of(*position), "a record that nobody appended");
     }
@@ -53,15 +56,18 @@ fuzz_target!(|input: &[u8]| {
     }
     if !strict {
         let mut found = Found::default();
-        let _may_fail = finish(Engine::open(Box::new(disk), options(true), &mut found));
+        let _may_fail = finish(Engine::open(Box::new(disk), options(dress, true), &mut found));
         for (position, payload) in &found.0 {
             assert_eq!(*payload, payload_of(*position), "a record that nobody appended");
         }
     }
 });
 
-fn options(serve_with_holes: bool) -> Options {
+fn options(dress: usize, serve_with_holes: bool) -> Options {
+    let (root, seed) = (RootKey::new([1; 32]), Seed::new([2; 32]));
     Options {
+        compress: dress & 1 != 0,
+        encryption: (dress & 2 != 0).then_some(Encryption { root, seed }),
         segment_size: evenkeel_engine::limits::SEGMENT_SIZE_MIN,
         serve_with_holes,
         ..Options::default()
@@ -73,10 +79,10 @@ fn payload_of(position: u64) -> Vec<u8> {
 }
 
 /// A log in which every record was acknowledged, in several chunks, stopped cleanly.
-fn sound_log() -> MemoryDisk {
+fn sound_log(dress: usize) -> MemoryDisk {
     let disk = MemoryDisk::new();
     let identity = Identity { cluster: 1, node: 2, name: "node".to_owned() };
-    let mut engine = finish(Engine::create(Box::new(disk.clone()), options(false), identity))
+    let mut engine = finish(Engine::create(Box::new(disk.clone()), options(dress, false), identity))
         .expect("an empty disk takes a log");
     for position in 1..=RECORD_COUNT {
         let payload = payload_of(position);

@@ -295,6 +295,16 @@ pub struct NodeStatus {
     pub flushes: u64,
     /// Reads from the device since the start, recovery excepted.
     pub device_reads: u64,
+    /// Bytes of payloads appended to the log since the start, as they were given.
+    pub log_payload_bytes: u64,
+    /// The same as they are stored: less, if some are compressed.
+    pub log_stored_bytes: u64,
+    /// Payloads that are stored compressed.
+    pub log_compressed: u64,
+    /// Payloads that were compressed in vain.
+    pub log_compressed_in_vain: u64,
+    /// The root key that opens the data directory; empty if it is not encrypted.
+    pub log_encryption_key: String,
     /// Which I/O backend serves the disk.
     pub disk_backend: String,
     /// Writes proposed by this node since the start.

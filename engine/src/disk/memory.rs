@@ -193,6 +193,12 @@ impl MemoryDisk {
         self.0.borrow().areas.get(&area).map_or_else(Vec::new, |content| content.written.clone())
     }
 
+    /// Makes an area of zeros, as if it had always been there.
+    pub fn put(&self, area: Area, size: u64) {
+        let made = self.0.borrow_mut().create(area, size);
+        made.expect("a test makes what is not there");
+    }
+
     /// Damages an area behind everyone's back.
     pub fn overwrite(&self, area: Area, offset: usize, bytes: &[u8]) {
         let mut state = self.0.borrow_mut();

@@ -4,8 +4,9 @@
 //! offset  size  field
 //!      0     4  header_checksum    CRC-32 of bytes 4..128
 //!      4     4  magic              "EKCH"
-//!      8     2  format             2
-//!     10     2  flags              1 the file had another life before this one, 2 aside (format 1: 0)
+//!      8     2  format             3
+//!     10     2  flags              1 the file had another life before this one, 2 aside, 4 encrypted
+//!                                  (format 1: 0, format 2: never 4)
 //!     12     4  payload_size       bytes of records, 1..=CHUNK_SIZE_MAX - 128
 //!     16     4  payload_checksum   CRC-32 of the records
 //!     20     4  previous_checksum  header_checksum of the chunk before, 0 if there is none
@@ -19,7 +20,8 @@
 //!     72     8  durable_upto       every record up to here was durable when this was written
 //!     80     8  cluster            who wrote it
 //!     88     8  node
-//!     96    32  zeros
+//!     96    16  salt               encrypted: the key of its records follows from it; else zeros
+//!    112    16  zeros
 //!    128     …  records, then zeros up to a multiple of 4096
 //! ```
 //!
@@ -32,15 +34,19 @@
 //! of it or nothing.
 
 use super::{
-    FORMAT, FORMAT_MIN, Place, SECTOR_SIZE, checksum_matches, is_blank, put, u16_at, u32_at, u64_at,
+    FORMAT, FORMAT_MIN, Place, SECTOR_SIZE, array_at, checksum_matches, is_blank, put, u16_at,
+    u32_at, u64_at,
 };
 use crate::bugs::{Bug, planted};
 use crate::disk::{BLOCK_SIZE, Buffer};
+use crate::keys::{SALT_SIZE, Salt};
 use crate::limits::{CHUNK_HEADER_SIZE, CHUNK_SIZE_MAX};
 
 const MAGIC: [u8; 4] = *b"EKCH";
 const FLAG_RECYCLED: u16 = 1;
 const FLAG_ASIDE: u16 = 2;
+const FLAG_ENCRYPTED: u16 = 4;
+const SALT_OFFSET: usize = 96;
 /// A header with fewer bytes that are not zero was never written: magic, format, sizes, sequences
 /// and two checksums have more, and a few flipped bits do not make up for them.
 const WRITTEN_BYTES_MIN: usize = 8;
@@ -63,6 +69,8 @@ pub(crate) struct Header {
     pub(crate) node: u64,
     pub(crate) previous_checksum: u32,
     pub(crate) payload_size: u32,
+    /// There if its records are encrypted.
+    pub(crate) salt: Option<Salt>,
 }
 
 impl Header {
@@ -123,8 +131,10 @@ pub(crate) fn encode(header: &Header, payload: &[u8], mut buffer: Buffer) -> (Bu
         header.aside || header.durable_upto < header.first_sequence,
         "what is being written is not durable"
     );
-    let flags =
-        if header.recycled { FLAG_RECYCLED } else { 0 } | if header.aside { FLAG_ASIDE } else { 0 };
+    let flag = |set: bool, flag: u16| if set { flag } else { 0 };
+    let flags = flag(header.recycled, FLAG_RECYCLED)
+        | flag(header.aside, FLAG_ASIDE)
+        | flag(header.salt.is_some(), FLAG_ENCRYPTED);
     assert!(buffer.len() == header.chunk_size(), "the buffer was made for this chunk");
     buffer[..CHUNK_HEADER_SIZE].fill(0);
     buffer[CHUNK_HEADER_SIZE + payload.len()..].fill(0);
@@ -144,6 +154,7 @@ pub(crate) fn encode(header: &Header, payload: &[u8], mut buffer: Buffer) -> (Bu
     put(&mut buffer, 72, &header.durable_upto.to_le_bytes());
     put(&mut buffer, 80, &header.cluster.to_le_bytes());
     put(&mut buffer, 88, &header.node.to_le_bytes());
+    put(&mut buffer, SALT_OFFSET, &header.salt.unwrap_or_default());
     let checksum = crc32fast::hash(&buffer[4..CHUNK_HEADER_SIZE]);
     put(&mut buffer, 0, &checksum.to_le_bytes());
     put(&mut buffer, CHUNK_HEADER_SIZE, payload);
@@ -196,14 +207,15 @@ pub(crate) fn header(block: &[u8], segment: u32, offset: u32) -> Result<(Header,
 }
 
 fn fields(block: &[u8]) -> Header {
+    let flags = u16_at(block, 10);
     Header {
         place: Place {
             incarnation: u64_at(block, 32),
             segment: u32_at(block, 24),
             offset: u32_at(block, 28),
         },
-        recycled: u16_at(block, 10) & FLAG_RECYCLED != 0,
-        aside: u16_at(block, 10) & FLAG_ASIDE != 0,
+        recycled: flags & FLAG_RECYCLED != 0,
+        aside: flags & FLAG_ASIDE != 0,
         incarnation_start: u64_at(block, 40),
         number: u64_at(block, 48),
         first_sequence: u64_at(block, 56),
@@ -213,6 +225,7 @@ fn fields(block: &[u8]) -> Header {
         node: u64_at(block, 88),
         previous_checksum: u32_at(block, 20),
         payload_size: u32_at(block, 12),
+        salt: (flags & FLAG_ENCRYPTED != 0).then(|| array_at::<SALT_SIZE>(block, SALT_OFFSET)),
     }
 }
 

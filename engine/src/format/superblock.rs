@@ -4,7 +4,7 @@
 //! offset  size  field
 //!      0     4  checksum           CRC-32 of bytes 4..4096
 //!      4     8  magic              "EVENKEEL"
-//!     12     2  format             2
+//!     12     2  format             3
 //!     14     1  state              0 in use, 1 stopped cleanly
 //!     15     1  name_size          bytes, 0..=NAME_SIZE_MAX
 //!     16     8  generation         copy = generation % 2; the higher valid one counts
@@ -22,16 +22,23 @@
 //!    152     4  start_segment      where replay begins; 0: at the first segment (format 1: zeros)
 //!    156     4  start_offset
 //!    160     8  start_sequence     of the first record behind the start
-//!    168     …  zeros
+//!    168     1  cipher             0 none, 1 AES-256-GCM (formats 1 and 2: 0)
+//!    169     7  zeros
+//!    176     8  root_key           which root key opens the wrap; this and what follows: else zeros
+//!    184    12  wrap_nonce
+//!    196    32  wrapped_key        the directory key, encrypted
+//!    228    16  wrap_tag
+//!    244     …  zeros
 //! ```
 //!
 //! The file has two copies of 4096 bytes, and a write touches one of them; all that is not zero is in
 //! its first sector. Both are written when the engine opens, so either one tells the incarnation.
 
-use super::{FORMAT, FORMAT_MIN, put, u16_at, u32_at, u64_at};
+use super::{FORMAT, FORMAT_MIN, array_at, put, u16_at, u32_at, u64_at};
 use crate::Identity;
 use crate::disk::{BLOCK_SIZE, Buffer};
-use crate::limits::NAME_SIZE_MAX;
+use crate::keys::{KEY_SIZE, KeyId, Wrap};
+use crate::limits::{NAME_SIZE_MAX, SEAL_TAG_SIZE};
 
 /// Two copies.
 pub(crate) const SUPER_SIZE: usize = 2 * BLOCK_SIZE;
@@ -41,7 +48,12 @@ const NAME_OFFSET: usize = 88;
 
 const START_OFFSET: usize = NAME_OFFSET + NAME_SIZE_MAX;
 
-const _: () = assert!(START_OFFSET + 16 <= super::SECTOR_SIZE);
+const CIPHER_OFFSET: usize = START_OFFSET + 16;
+const CIPHER_AES_256_GCM: u8 = 1;
+const WRAP_OFFSET: usize = CIPHER_OFFSET + 8;
+
+const _: () = assert!(WRAP_OFFSET == 176);
+const _: () = assert!(WRAP_OFFSET + 8 + 12 + KEY_SIZE + SEAL_TAG_SIZE <= super::SECTOR_SIZE);
 
 /// See the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +67,8 @@ pub(crate) struct Superblock {
     pub(crate) tail: Option<Tail>,
     /// There once a checkpoint has made what lies before it superfluous for replay.
     pub(crate) start: Option<Start>,
+    /// There if the directory is encrypted, from its first record on.
+    pub(crate) wrap: Option<Wrap>,
 }
 
 /// Where replay begins.
@@ -119,6 +133,13 @@ impl Superblock {
             put(&mut copy, START_OFFSET + 4, &start.offset.to_le_bytes());
             put(&mut copy, START_OFFSET + 8, &start.sequence.to_le_bytes());
         }
+        if let Some(wrap) = &self.wrap {
+            copy[CIPHER_OFFSET] = CIPHER_AES_256_GCM;
+            put(&mut copy, WRAP_OFFSET, &wrap.root.0);
+            put(&mut copy, WRAP_OFFSET + 8, &wrap.nonce);
+            put(&mut copy, WRAP_OFFSET + 20, &wrap.sealed);
+            put(&mut copy, WRAP_OFFSET + 52, &wrap.tag);
+        }
         let checksum = crc32fast::hash(&copy[4..]);
         put(&mut copy, 0, &checksum.to_le_bytes());
         copy
@@ -155,6 +176,15 @@ impl Superblock {
         if !aligned(tail.offset) || !aligned(start.offset) {
             return Err(SuperblockError::Damaged); // A right checksum over what no release writes.
         }
+        if CIPHER_AES_256_GCM < copy[CIPHER_OFFSET] {
+            return Err(SuperblockError::Damaged); // The same.
+        }
+        let wrap = Wrap {
+            root: KeyId(array_at(copy, WRAP_OFFSET)),
+            nonce: array_at(copy, WRAP_OFFSET + 8),
+            sealed: array_at(copy, WRAP_OFFSET + 20),
+            tag: array_at(copy, WRAP_OFFSET + 52),
+        };
         let has_start = start.segment != 0 && start.sequence != 0;
         Ok(Superblock {
             generation: u64_at(copy, 16),
@@ -164,6 +194,7 @@ impl Superblock {
             durable_upto: u64_at(copy, 56),
             tail: (copy[14] == 1).then_some(tail),
             start: has_start.then_some(start),
+            wrap: (copy[CIPHER_OFFSET] == CIPHER_AES_256_GCM).then_some(wrap),
         })
     }
 }

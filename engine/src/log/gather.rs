@@ -9,7 +9,9 @@ use bytes::Bytes;
 
 use crate::Location;
 use crate::disk::{Area, Buffer, Operation};
+use crate::format::pack::{Counts, Packer};
 use crate::format::{Place, chunk, record};
+use crate::keys::{DataKey, Salt};
 use crate::limits::{
     ASIDE_GROUP_SIZE_MAX, CHUNK_HEADER_SIZE, GROUP_SIZE_MAX, SPARE_COUNT_MAX, SPARE_SIZE_MAX,
     SPARE_SIZE_MIN,
@@ -25,6 +27,8 @@ pub(super) struct Author {
     pub(super) incarnation_start: u64,
     /// Its chunks are not part of the log's order.
     pub(super) aside: bool,
+    /// There if what it writes is encrypted.
+    pub(super) salt: Option<Salt>,
 }
 
 /// Where the next chunk goes, and what the last one was.
@@ -57,6 +61,7 @@ struct Written {
 #[derive(Debug)]
 pub(super) struct Gather {
     author: Author,
+    packer: Packer,
     chunk_size_max: usize,
     /// Its place is behind the last chunk, the open one as it is now.
     cursor: Cursor,
@@ -69,9 +74,16 @@ pub(super) struct Gather {
 }
 
 impl Gather {
-    pub(super) fn new(author: Author, chunk_size_max: usize, cursor: Cursor) -> Gather {
+    pub(super) fn new(
+        author: Author,
+        packer: Packer,
+        chunk_size_max: usize,
+        cursor: Cursor,
+    ) -> Gather {
+        assert!(author.salt.is_some() == packer.key().is_some(), "a key follows from its salt");
         Gather {
             author,
+            packer,
             chunk_size_max,
             cursor,
             filling: VecDeque::new(),
@@ -88,6 +100,16 @@ impl Gather {
 
     pub(super) fn cursor(&self) -> Cursor {
         self.cursor
+    }
+
+    /// What it was given so far.
+    pub(super) fn counts(&self) -> Counts {
+        self.packer.counts
+    }
+
+    /// How much a record with so large a payload takes at most, in bytes.
+    pub(super) fn size_max(&self, payload_size: usize) -> usize {
+        record::size_max(payload_size, &self.packer)
     }
 
     /// Bytes appended and not durable.
@@ -151,7 +173,7 @@ impl Gather {
         let delta = u32::try_from(delta).expect("a chunk has fewer records than bytes");
         let offset = record_offset(open.place, open.payload.len());
         let place = Place { offset, ..open.place };
-        let size = record::encode(appended, delta, place, &mut open.payload);
+        let size = record::encode(appended, delta, place, &mut self.packer, &mut open.payload);
         self.pending += size;
         let chunk_size = chunk::chunk_size(open.payload.len()) as u64;
         self.cursor.offset = u64::from(open.place.offset) + chunk_size;
@@ -200,6 +222,7 @@ impl Gather {
                 node: self.author.node,
                 previous_checksum: self.cursor.checksum,
                 payload_size: next.payload.len() as u32,
+                salt: self.author.salt,
             };
             let buffer = self.spares.buffer(header.chunk_size());
             let (buffer, checksum) = chunk::encode(&header, &next.payload, buffer);
@@ -230,16 +253,11 @@ impl Gather {
 
     /// The payload of a record that is still in here.
     pub(super) fn read(&self, location: Location) -> Option<Bytes> {
-        for chunk in &self.written {
-            if let Some(start) = within(chunk.place, chunk.payload.len(), location) {
-                let payload = payload_at(&chunk.payload, start, chunk.place, location)?;
-                return Some(Bytes::copy_from_slice(payload));
-            }
-        }
-        for chunk in &self.filling {
-            if let Some(start) = within(chunk.place, chunk.payload.len(), location) {
-                let payload = payload_at(&chunk.payload, start, chunk.place, location)?;
-                return Some(Bytes::copy_from_slice(payload));
+        let written = self.written.iter().map(|chunk| (chunk.place, &chunk.payload));
+        let filling = self.filling.iter().map(|chunk| (chunk.place, &chunk.payload));
+        for (place, payload) in written.chain(filling) {
+            if let Some(start) = within(place, payload.len(), location) {
+                return payload_at(payload, start, place, location, self.packer.key());
             }
         }
         None
@@ -293,8 +311,17 @@ fn within(chunk: Place, payload_size: usize, location: Location) -> Option<usize
     (start < payload_size).then_some(start)
 }
 
-fn payload_at(payload: &[u8], start: usize, chunk: Place, location: Location) -> Option<&[u8]> {
+fn payload_at(
+    payload: &[u8],
+    start: usize,
+    chunk: Place,
+    location: Location,
+    key: Option<&DataKey>,
+) -> Option<Bytes> {
     let place = Place { offset: location.offset, ..chunk };
-    let decoded = record::decode(&payload[start..], place).ok()?;
-    (decoded.size == location.size as usize).then_some(decoded.record.payload)
+    let frame = record::decode(&payload[start..], place).ok()?;
+    if frame.size != location.size as usize {
+        return None;
+    }
+    Some(frame.open(key).ok()?.into_bytes())
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::conversation::Conversation;
 use super::gather::{Author, Cursor, Gather};
+use super::keyring::Keyring;
 use super::recovery::{Recovered, Recovery};
 use super::segments::{Segments, is_full};
 use super::{Engine, Opened, Options};
@@ -11,7 +12,9 @@ use crate::bugs::{Bug, planted};
 use crate::disk::{Area, BLOCK_SIZE, Disk};
 use crate::error::{AreaName, EngineError};
 use crate::format::FORMAT;
+use crate::format::pack::Packer;
 use crate::format::superblock::{self, SUPER_SIZE, Superblock, SuperblockError, Tail};
+use crate::keys::{DirectoryKey, Encryption, Salt};
 use crate::limits::{CHUNK_SIZE_MAX, SEGMENT_SIZE_MAX, SEGMENT_SIZE_MIN};
 use crate::record::{Record, Replay, Sequence};
 use crate::{Identity, Location};
@@ -39,6 +42,10 @@ pub(super) async fn create(
         },
         _ => return Err(EngineError::NotEmpty),
     }
+    let wrap = options
+        .encryption
+        .as_ref()
+        .map(|Encryption { root, seed }| root.wrap(&DirectoryKey::draw(seed), &identity, seed));
     let mut superblock = Superblock {
         generation: 0,
         identity,
@@ -47,6 +54,7 @@ pub(super) async fn create(
         durable_upto: 0,
         tail: Some(Tail { segment: 1, offset: 0, number: 0, checksum: 0 }),
         start: None,
+        wrap,
     };
     write_superblock(&mut conversation, &mut superblock).await?;
     write_superblock(&mut conversation, &mut superblock).await?;
@@ -92,9 +100,11 @@ async fn open_with(
         None if segments.is_empty() => return Err(EngineError::Empty),
         None => return Err(EngineError::Superblock { area: AreaName(Area::Super) }),
     };
+    let keyring = Keyring::open(&superblock, options.encryption.as_ref())?;
     let whole = segments.iter().map(|&(number, size)| (number, size - size % BLOCK_SIZE as u64));
     let readable = whole.filter(|&(_, size)| size != 0).collect();
-    let recovered = Recovery::new(&mut conversation, &superblock, readable, replay).run().await?;
+    let recovery = Recovery::new(&mut conversation, &superblock, readable, keyring, replay);
+    let recovered = recovery.run().await?;
     if let Some(&first) = recovered.damaged.first()
         && !options.serve_with_holes
     {
@@ -104,7 +114,8 @@ async fn open_with(
     establish(conversation, &options, superblock, sizes, recovered).await
 }
 
-/// Begins to write: a new incarnation in a new segment, unless the last stop was clean.
+/// Begins to write: a new incarnation in a new segment, unless the last stop was clean and nothing is
+/// encrypted. (Why a key does not go on: `keys`.)
 async fn establish(
     mut conversation: Conversation,
     options: &Options,
@@ -128,7 +139,8 @@ async fn establish(
     recovered.recycled.iter().for_each(|&segment| segments.mark_recycled(segment));
     segments.exceed_limit();
     let mut cursor = recovered.cursor;
-    if !recovered.clean && !planted(Bug::IncarnationReusedAfterCrash) {
+    let goes_on = recovered.clean && (options.encryption.is_none() || recovered.used == 0);
+    if !goes_on && !planted(Bug::IncarnationReusedAfterCrash) {
         // What was read may still be in a cache only; from here on it counts as durable.
         // The log's last segment need not be among the newest: what is written aside claims some too.
         let last = Some(cursor.segment).filter(|&segment| segments.exists(segment));
@@ -147,18 +159,26 @@ async fn establish(
     write_superblock(&mut conversation, &mut superblock).await?;
     write_superblock(&mut conversation, &mut superblock).await?;
     make_room(&mut conversation, options, &mut segments, cursor).await?;
+    let mut keyring = recovered.keyring;
+    let salt: Option<Salt> = options.encryption.as_ref().map(|Encryption { seed, .. }| {
+        seed.draw("salt", superblock.generation, superblock.incarnation)
+    });
+    let key = salt.and_then(|salt| keyring.begin(superblock.incarnation, &salt));
     let author = Author {
         cluster: superblock.identity.cluster,
         node: superblock.identity.node,
         incarnation: superblock.incarnation,
         incarnation_start: superblock.incarnation_start,
         aside: false,
+        salt,
     };
     let opened = Opened { incarnation: superblock.incarnation, ..opened };
-    let gather = Gather::new(author, options.chunk_size, cursor);
+    let packer = || Packer::new(options.compress, key.clone());
+    let gather = Gather::new(author, packer(), options.chunk_size, cursor);
     let nowhere = Cursor { segment: 0, offset: 0, number: 0, checksum: 0, sequence: 0 };
-    let aside = Gather::new(Author { aside: true, ..author }, options.chunk_size, nowhere);
-    let engine = Engine::new(conversation, superblock, segments, gather, aside);
+    let aside = Author { aside: true, ..author };
+    let aside = Gather::new(aside, packer(), options.chunk_size, nowhere);
+    let engine = Engine::new(conversation, superblock, segments, keyring, gather, aside);
     Ok((engine, opened))
 }
 
@@ -187,13 +207,13 @@ async fn make_room(
     Ok(())
 }
 
-fn areas(conversation: &mut Conversation) -> Result<Vec<(Area, u64)>, EngineError> {
+pub(super) fn areas(conversation: &mut Conversation) -> Result<Vec<(Area, u64)>, EngineError> {
     let areas = conversation.disk.areas();
     areas.map_err(|error| EngineError::disk("list the files beside", Area::Super, error))
 }
 
 /// `Empty` if it was never written, unless there are segments already.
-async fn read_superblock(
+pub(super) async fn read_superblock(
     conversation: &mut Conversation,
     size: u64,
     segments: bool,

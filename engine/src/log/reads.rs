@@ -1,6 +1,7 @@
 //! Reads from the device: how many at a time, what to do with a wrong answer.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 
 use bytes::Bytes;
 
@@ -9,15 +10,18 @@ use crate::Location;
 use crate::disk::{Area, BLOCK_SIZE, Buffer, Completion, Operation, Ticket};
 use crate::error::ReadError;
 use crate::format::{Place, record};
+use crate::keys::DataKey;
 use crate::limits::READ_COUNT_MAX;
 
 /// A read that the device is to answer.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Read {
     pub(super) ticket: ReadTicket,
     pub(super) location: Location,
     /// Whose record it must be.
     pub(super) incarnation: u64,
+    /// What opens it, in a folder that is encrypted.
+    pub(super) key: Option<Rc<DataKey>>,
     retried: bool,
 }
 
@@ -30,8 +34,14 @@ pub(super) struct Reads {
 }
 
 impl Reads {
-    pub(super) fn add(&mut self, ticket: ReadTicket, location: Location, incarnation: u64) {
-        self.waiting.push_back(Read { ticket, location, incarnation, retried: false });
+    pub(super) fn add(
+        &mut self,
+        ticket: ReadTicket,
+        location: Location,
+        incarnation: u64,
+        key: Option<Rc<DataKey>>,
+    ) {
+        self.waiting.push_back(Read { ticket, location, incarnation, key, retried: false });
     }
 
     /// Whether whoever can wait may read.
@@ -85,11 +95,12 @@ fn verified(read: &Read, completion: &Completion) -> Result<Bytes, ReadError> {
     let start = offset as usize % BLOCK_SIZE;
     let place = Place { incarnation: read.incarnation, segment, offset };
     let bytes = &buffer[start..start + size as usize];
-    let decoded = record::decode(bytes, place).map_err(|error| damaged(error.to_string()))?;
-    if decoded.size != size as usize {
+    let frame = record::decode(bytes, place).map_err(|error| damaged(error.to_string()))?;
+    if frame.size != size as usize {
         return Err(damaged("another record lies here".to_owned()));
     }
-    Ok(Bytes::copy_from_slice(decoded.record.payload))
+    let opened = frame.open(read.key.as_deref()).map_err(|error| damaged(error.to_string()))?;
+    Ok(opened.into_bytes())
 }
 
 /// The blocks that hold a record.

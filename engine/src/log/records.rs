@@ -3,11 +3,14 @@
 use crate::Location;
 use crate::format::chunk::Header;
 use crate::format::{Place, record};
+use crate::keys::DataKey;
 use crate::limits::CHUNK_HEADER_SIZE;
+use crate::record::Record;
 
-/// Takes a chunk apart: every record whose own checksum holds. A broken one says how large it was, and
-/// if it lied, no other checksum holds behind it.
-pub(super) struct Found {
+/// Takes a chunk apart: every record whose own checksum holds and whose payload can be had. A broken one
+/// says how large it was, and if it lied, no other checksum holds behind it.
+pub(super) struct Found<'k> {
+    key: Option<&'k DataKey>,
     pub(super) count: u64,
     /// The sequence that comes next.
     expected: u64,
@@ -22,9 +25,10 @@ pub(super) struct Taken<'a> {
     pub(super) end: usize,
 }
 
-impl Found {
-    pub(super) fn new(header: &Header) -> Found {
-        Found { count: 0, expected: header.first_sequence, missing: None }
+impl<'k> Found<'k> {
+    /// `key` opens the chunk's records, in a folder that is encrypted.
+    pub(super) fn new(header: &Header, key: Option<&'k DataKey>) -> Found<'k> {
+        Found { key, count: 0, expected: header.first_sequence, missing: None }
     }
 
     /// The first sound record from `start` of the payload on.
@@ -39,8 +43,13 @@ impl Found {
         while start < payload_size {
             let offset = header.place.offset + (CHUNK_HEADER_SIZE + start) as u32;
             match record::decode(&payload[start..], Place { offset, ..header.place }) {
-                Ok(decoded) => {
-                    let sequence = header.first_sequence + u64::from(decoded.sequence_delta);
+                Ok(frame) => {
+                    let size = frame.size;
+                    let Ok(decoded) = frame.open(self.key) else {
+                        start += size;
+                        continue;
+                    };
+                    let sequence = header.first_sequence + u64::from(frame.sequence_delta);
                     let fits = self.expected <= sequence && sequence <= header.last_sequence;
                     if !(fits || header.aside) {
                         return None;
@@ -50,7 +59,7 @@ impl Found {
                     }
                     self.expected = sequence + 1;
                     self.count += 1;
-                    let (segment, size) = (header.place.segment, decoded.size);
+                    let segment = header.place.segment;
                     let location = Location { segment, offset, size: size as u32 };
                     return Some(Taken { decoded, location, end: start + size });
                 }
@@ -77,11 +86,12 @@ impl Found {
 pub(super) fn records_of(
     chunk: &[u8],
     header: &Header,
-    mut each: impl FnMut(&record::Decoded<'_>, Location),
+    key: Option<&DataKey>,
+    mut each: impl FnMut(&Record<'_>, Location),
 ) {
-    let (mut found, mut start) = (Found::new(header), 0);
+    let (mut found, mut start) = (Found::new(header, key), 0);
     while let Some(next) = found.next(chunk, header, start) {
-        each(&next.decoded, next.location);
+        each(&next.decoded.record(), next.location);
         start = next.end;
     }
 }

@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::conversation::Conversation;
 use super::gather::Cursor;
+use super::keyring::Keyring;
 use super::records::{Found, Taken};
 use super::window::Window;
 use super::{DamagedRange, Replay};
@@ -51,6 +52,8 @@ pub(super) struct Recovered {
     pub(super) used: u32,
     /// Those that hold nothing and will not be used under their numbers.
     pub(super) blank: Vec<u32>,
+    /// Opens what was found.
+    pub(super) keyring: Keyring,
 }
 
 /// A byte of the log.
@@ -64,6 +67,7 @@ pub(super) struct Recovery<'a> {
     window: Window<'a>,
     superblock: &'a Superblock,
     replay: &'a mut dyn Replay,
+    keyring: Keyring,
     /// Those that hold anything.
     segments: Vec<(u32, u64)>,
     /// Sizes of all.
@@ -105,6 +109,7 @@ impl<'a> Recovery<'a> {
         conversation: &'a mut Conversation,
         superblock: &'a Superblock,
         segments: Vec<(u32, u64)>,
+        keyring: Keyring,
         replay: &'a mut dyn Replay,
     ) -> Recovery<'a> {
         let starts = BTreeMap::from([(superblock.incarnation, superblock.incarnation_start)]);
@@ -117,6 +122,7 @@ impl<'a> Recovery<'a> {
             window: Window::new(conversation),
             superblock,
             replay,
+            keyring,
             sizes: segments.iter().copied().collect(),
             segments,
             starts,
@@ -166,6 +172,7 @@ impl<'a> Recovery<'a> {
             recycled: self.recycled,
             used,
             blank: self.blank,
+            keyring: self.keyring,
         })
     }
 
@@ -189,6 +196,7 @@ impl<'a> Recovery<'a> {
             let header = first.header.filter(|header| self.is_ours(header));
             if let Some(header) = header {
                 self.incarnations.insert(segment, header.place.incarnation);
+                self.keyring.learn(&header);
                 self.starts.insert(header.place.incarnation, header.incarnation_start);
             }
             if first.recycled {
@@ -438,10 +446,11 @@ impl<'a> Recovery<'a> {
         let chunk = window[..header.chunk_size()].to_vec();
         let mut wanted = Vec::new();
         let mut start = 0;
-        let mut found = Found::new(header);
+        let key = self.keyring.key(segment, None).cloned();
+        let mut found = Found::new(header, key.as_deref());
         while let Some(next) = found.next(&chunk, header, start) {
             let Taken { decoded, location, end } = next;
-            self.replay.record(&decoded.record, location);
+            self.replay.record(&decoded.record(), location);
             wanted.extend(self.replay.wanted());
             start = end;
             for location in wanted.drain(..) {
@@ -469,8 +478,10 @@ impl<'a> Recovery<'a> {
         if let Some(&incarnation) = self.incarnations.get(&segment).filter(|_| there && size != 0) {
             let blocks = self.window.apart(segment, start, (end - start) as usize).await;
             let bytes = &blocks[(u64::from(offset) - start) as usize..][..size as usize];
-            if let Ok(decoded) = record::decode(bytes, Place { incarnation, segment, offset }) {
-                self.replay.fetched(&decoded.record, location);
+            let key = self.keyring.key(segment, None).map(|key| &**key);
+            let frame = record::decode(bytes, Place { incarnation, segment, offset });
+            if let Some(decoded) = frame.ok().and_then(|frame| frame.open(key).ok()) {
+                self.replay.fetched(&decoded.record(), location);
                 return;
             }
         }

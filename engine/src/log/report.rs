@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::scan::Piece;
 use crate::Identity;
 use crate::error::ReadError;
+use crate::keys::{Encryption, KeyId};
 use crate::limits::{CHUNK_SIZE_MAX, SEGMENT_SIZE_DEFAULT};
 use crate::record::Sequence;
 
@@ -20,6 +21,11 @@ pub struct Options {
     /// A chunk is closed at this size in bytes, at most `CHUNK_SIZE_MAX`; a record that is larger has
     /// a chunk to itself.
     pub chunk_size: usize,
+    /// Payloads are stored compressed where that saves an eighth or more.
+    pub compress: bool,
+    /// Payloads are encrypted. A directory is encrypted from its first record on or not at all: it opens
+    /// only with this as it was when it was made.
+    pub encryption: Option<Encryption>,
 }
 
 impl Default for Options {
@@ -29,6 +35,8 @@ impl Default for Options {
             serve_with_holes: false,
             log_size_max: 0,
             chunk_size: CHUNK_SIZE_MAX,
+            compress: false,
+            encryption: None,
         }
     }
 }
@@ -67,7 +75,8 @@ impl std::fmt::Display for DamagedRange {
 pub struct Opened {
     /// Whose directory it is.
     pub identity: Identity,
-    /// Grows with every open that was not preceded by a clean stop.
+    /// Grows with every open that was not preceded by a clean stop, and, in a directory that is
+    /// encrypted, with every one that was preceded by any record.
     pub incarnation: u64,
     /// The last process stopped cleanly.
     pub clean: bool,
@@ -170,4 +179,14 @@ pub struct EngineStatus {
     pub watermarks: u64,
     /// No room for another segment.
     pub full: bool,
+    /// Bytes of payloads appended, as they were given.
+    pub payload_bytes: u64,
+    /// The same as they are stored.
+    pub stored_bytes: u64,
+    /// Payloads that are stored compressed.
+    pub compressed: u64,
+    /// Payloads that were compressed in vain: stored as they were given.
+    pub compressed_in_vain: u64,
+    /// The root key that opens the directory, if it is encrypted.
+    pub key: Option<KeyId>,
 }

@@ -1,12 +1,14 @@
 //! Going through a segment in pieces, behind everybody who waits: for compaction and scrubbing.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 
 use super::records::records_of;
 use super::{Engine, ScanTicket};
 use crate::Location;
 use crate::disk::{Area, BLOCK_SIZE, Buffer, Completion, Operation, Ticket};
 use crate::format::chunk::{self, Extent};
+use crate::keys::DataKey;
 use crate::limits::SCAN_SIZE;
 use crate::record::Record;
 
@@ -24,6 +26,7 @@ pub struct Piece {
     bytes: Buffer,
     /// Where the chunks are, and how large.
     chunks: Vec<(usize, usize)>,
+    key: Option<Rc<DataKey>>,
 }
 
 impl PartialEq for Piece {
@@ -41,12 +44,12 @@ impl Piece {
         self.bytes.len()
     }
 
-    /// Hands out every record whose checksum holds.
+    /// Hands out every record whose checksum holds, and that was encrypted here if anything is.
     pub fn records(&self, mut each: impl FnMut(&Record<'_>, Location)) {
         for &(start, _) in &self.chunks {
             let window = &self.bytes[start..];
             if let Ok((header, _)) = chunk::header(window, self.segment, self.place(start)) {
-                records_of(window, &header, |decoded, location| each(&decoded.record, location));
+                records_of(window, &header, self.key.as_deref(), &mut each);
             }
         }
     }
@@ -56,7 +59,7 @@ impl Piece {
     }
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Scan {
     ticket: ScanTicket,
     segment: u32,
@@ -65,6 +68,8 @@ pub(super) struct Scan {
     size: usize,
     /// What is no chunk is what the file held before.
     recycled: bool,
+    /// What opens the records, in a folder that is encrypted.
+    key: Option<Rc<DataKey>>,
     retried: bool,
 }
 
@@ -86,14 +91,22 @@ impl Engine {
         let segment_size = self.segments.size(segment);
         assert!(self.segments.exists(segment) && offset < segment_size, "there is such a place");
         let recycled = self.segments.is_recycled(segment);
-        let ticket = self.scans.add(segment, segment_size, offset, recycled);
+        let key = self.keyring.key(segment, self.segments.incarnation(segment)).cloned();
+        let ticket = self.scans.add(segment, segment_size, offset, recycled, key);
         self.wake();
         ticket
     }
 }
 
 impl Scans {
-    fn add(&mut self, segment: u32, segment_size: u64, offset: u64, recycled: bool) -> ScanTicket {
+    fn add(
+        &mut self,
+        segment: u32,
+        segment_size: u64,
+        offset: u64,
+        recycled: bool,
+        key: Option<Rc<DataKey>>,
+    ) -> ScanTicket {
         self.tickets += 1;
         let ticket = ScanTicket(self.tickets);
         let size = (segment_size - offset).min(SCAN_SIZE as u64) as usize;
@@ -105,6 +118,7 @@ impl Scans {
             offset,
             size,
             recycled,
+            key,
             retried,
         });
         ticket
@@ -116,7 +130,8 @@ impl Scans {
         }
         let scan = self.waiting.pop_front()?;
         let (area, offset) = (Area::Segment(scan.segment), scan.offset);
-        Some((scan, Operation::Read { area, offset, buffer: Buffer::zeroed(scan.size) }))
+        let buffer = Buffer::zeroed(scan.size);
+        Some((scan, Operation::Read { area, offset, buffer }))
     }
 
     pub(super) fn submitted(&mut self, ticket: Ticket, scan: Scan) {
@@ -142,7 +157,8 @@ impl Scans {
                 let end = scan.offset + scan.size as u64;
                 let next = (end < scan.segment_size).then_some(end);
                 let (segment, offset, chunks) = (scan.segment, scan.offset, Vec::new());
-                let piece = Piece { segment, offset, next, damaged: 1, bytes, chunks };
+                let key = scan.key;
+                let piece = Piece { segment, offset, next, damaged: 1, bytes, chunks, key };
                 return Some((scan.ticket, piece));
             }
         }
@@ -158,7 +174,7 @@ impl Scans {
 
 /// `Err`: the first chunk has that many bytes.
 fn examine(scan: &Scan, bytes: Buffer) -> Result<Piece, usize> {
-    let Scan { segment, segment_size, offset, recycled, .. } = *scan;
+    let &Scan { segment, segment_size, offset, recycled, ref key, .. } = scan;
     let (mut chunks, mut damaged, mut at) = (Vec::new(), 0, 0);
     while at < bytes.len() {
         let here = u32::try_from(offset + at as u64).expect("a segment has a bound");
@@ -186,5 +202,5 @@ fn examine(scan: &Scan, bytes: Buffer) -> Result<Piece, usize> {
     }
     let end = offset + at as u64;
     let next = (end < segment_size).then_some(end);
-    Ok(Piece { segment, offset, next, damaged, bytes, chunks })
+    Ok(Piece { segment, offset, next, damaged, bytes, chunks, key: key.clone() })
 }

@@ -1,7 +1,8 @@
 //! Room in the log: what there is, who keeps it, and how it is given back.
 
-use super::{Engine, Event};
+use super::{Engine, Event, Side};
 use crate::disk::BLOCK_SIZE;
+use crate::error::EngineError;
 use crate::record::Sequence;
 
 /// A place in the log's order between two records.
@@ -109,6 +110,21 @@ impl Engine {
         self.wake();
     }
 
+    /// A segment for one of the lanes, and never the same for both.
+    pub(super) fn claim(&mut self, side: Side) -> Result<u32, EngineError> {
+        let incarnation = self.log.gather.author().incarnation;
+        let begun = self.log.gather.cursor().segment;
+        let mut claimed = self.segments.claim(incarnation);
+        if side == Side::Aside && claimed.as_ref().is_ok_and(|segment| *segment == begun) {
+            // A log without a record begins there.
+            claimed = self.segments.claim(incarnation);
+        }
+        if claimed.is_err() {
+            self.wake(); // Even a refusal may have to look for room.
+        }
+        claimed
+    }
+
     /// These are referred to by nothing that a restart would read, and by nobody who asks now.
     pub(super) fn give_up(&mut self, victims: Vec<u32>) {
         let pin = self.next_pin;
@@ -127,6 +143,7 @@ impl Engine {
             }
             self.leaving.swap_remove(index);
             self.segments.release(segment);
+            self.keyring.forget(segment);
             self.status.segments_released += 1;
             self.events.push(Event::Housekeeping);
         }

@@ -9,7 +9,11 @@ use evenkeel_engine::{
 };
 
 use crate::model::damage::sound_log;
-use crate::model::{Ledger, Life, Random, Replayed, drive, identity, open, options, settle};
+use crate::model::{Dress, Ledger, Life, Random, Replayed, drive, identity, open, settle};
+
+fn options() -> Options {
+    crate::model::options(Dress::PLAIN)
+}
 
 fn fresh() -> (MemoryDisk, Life) {
     let disk = MemoryDisk::new();
@@ -26,7 +30,7 @@ fn open_error(disk: &MemoryDisk) -> EngineError {
 #[test]
 fn a_clean_stop_goes_on_where_it_ended() {
     let mut random = Random::new(1);
-    let (disk, ledger) = sound_log(&mut random, 1, 4);
+    let (disk, ledger) = sound_log(Dress::PLAIN, &mut random, 1, 4);
     let (engine, opened, replayed) =
         open(&disk, options()).expect("there is power").expect("a sound log");
     let opened = opened.expect("it was a log");
@@ -87,6 +91,24 @@ fn the_last_segment_of_the_log_is_flushed_when_it_is_read_again() {
         assert_eq!((opened.expect("it was a log").records, replayed.0.len()), (2, 2));
         disk = disk.power_cut(|_, _| false);
     }
+}
+
+#[test]
+fn what_is_written_aside_first_leaves_the_log_its_first_segment() {
+    let mut random = Random::new(16);
+    let (disk, mut life) = fresh();
+    let (kind, stamp, payload) = (RecordKind::Page, [0, 0], &[7; 6000]);
+    let record = Record { kind, stream: 1, position: 0, stamp, commit: 0, payload };
+    for _ in 0..20 {
+        life.engine.append_aside(&record).expect("room");
+        life.append(&mut random).expect("room");
+        life.settle().expect("a sound disk");
+    }
+    assert_ne!(life.engine.aside_segment(), life.engine.log_segment());
+    assert_eq!(disk.rewrites(), 0);
+    let disk = disk.power_cut(|_, _| false);
+    let (.., replayed) = open(&disk, options()).expect("there is power").expect("a sound log");
+    assert_eq!(replayed.0.len(), 20);
 }
 
 #[test]
@@ -289,7 +311,7 @@ fn the_log_keeps_to_its_limit() {
 
 #[test]
 fn a_newer_format_is_named() {
-    let (disk, _) = sound_log(&mut Random::new(8), 1, 2);
+    let (disk, _) = sound_log(Dress::PLAIN, &mut Random::new(8), 1, 2);
     for copy in [0, 4096] {
         let mut block = disk.bytes(Area::Super)[copy..copy + 4096].to_vec();
         block[12] = 9;
@@ -298,24 +320,24 @@ fn a_newer_format_is_named() {
         disk.overwrite(Area::Super, copy, &block);
     }
     let error = open_error(&disk).to_string();
-    assert_eq!(error, "SUPER has format 9, this release reads format 2: use the newer release");
+    assert_eq!(error, "SUPER has format 9, this release reads format 3: use the newer release");
 }
 
 #[test]
 fn a_segment_of_a_newer_format_is_named() {
-    let (disk, _) = sound_log(&mut Random::new(9), 1, 2);
+    let (disk, _) = sound_log(Dress::PLAIN, &mut Random::new(9), 1, 2);
     let mut header = disk.bytes(Area::Segment(1))[..128].to_vec();
-    header[8] = 3;
+    header[8] = 4;
     let checksum = crc32fast::hash(&header[4..]);
     header[..4].copy_from_slice(&checksum.to_le_bytes());
     disk.overwrite(Area::Segment(1), 0, &header);
     let error = open_error(&disk).to_string();
-    assert!(error.starts_with("segment-00000001.log has format 3"), "{error}");
+    assert!(error.starts_with("segment-00000001.log has format 4"), "{error}");
 }
 
 #[test]
 fn a_damaged_log_says_where_and_what_to_do() {
-    let (disk, _) = sound_log(&mut Random::new(10), 1, 4);
+    let (disk, _) = sound_log(Dress::PLAIN, &mut Random::new(10), 1, 4);
     disk.overwrite(Area::Segment(1), 130, &[0xff; 4]);
     let error = open_error(&disk).to_string();
     for part in ["segment-00000001.log at byte 0", "serve_with_holes", "Restore"] {
@@ -325,7 +347,7 @@ fn a_damaged_log_says_where_and_what_to_do() {
 
 #[test]
 fn a_lost_superblock_is_not_an_empty_folder() {
-    let (disk, _) = sound_log(&mut Random::new(11), 1, 2);
+    let (disk, _) = sound_log(Dress::PLAIN, &mut Random::new(11), 1, 2);
     disk.overwrite(Area::Super, 0, &[0; 8192]);
     assert!(matches!(open_error(&disk), EngineError::Superblock { .. }));
     disk.remove(Area::Super);
@@ -336,7 +358,7 @@ fn a_lost_superblock_is_not_an_empty_folder() {
 
 #[test]
 fn a_log_is_made_once() {
-    let (disk, _) = sound_log(&mut Random::new(12), 1, 2);
+    let (disk, _) = sound_log(Dress::PLAIN, &mut Random::new(12), 1, 2);
     let created = drive(Engine::create(Box::new(disk), options(), identity()));
     assert!(matches!(created.expect("there is power"), Err(EngineError::NotEmpty)));
 }

@@ -7,4 +7,5 @@ mod model;
 mod directory;
 mod economy;
 mod faults;
+mod formats;
 mod weather;

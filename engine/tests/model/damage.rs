@@ -8,20 +8,25 @@ use evenkeel_engine::disk::memory::{Kind, MemoryDisk, SECTOR_SIZE};
 use evenkeel_engine::{EngineError, Event, Opened, Options};
 
 use super::{
-    Ledger, Life, Random, Replayed, check_payloads, check_prefix, check_reads, drive, open,
+    Dress, Ledger, Life, Random, Replayed, check_payloads, check_prefix, check_reads, drive, open,
     options, settle,
 };
 
-pub(crate) fn holes() -> Options {
-    Options { serve_with_holes: true, ..options() }
+pub(crate) fn holes(dress: Dress) -> Options {
+    Options { serve_with_holes: true, ..options(dress) }
 }
 
 /// A log of several lives that ended cleanly.
-pub(crate) fn sound_log(random: &mut Random, lives: u64, steps: u64) -> (MemoryDisk, Ledger) {
+pub(crate) fn sound_log(
+    dress: Dress,
+    random: &mut Random,
+    lives: u64,
+    steps: u64,
+) -> (MemoryDisk, Ledger) {
     let mut disk = MemoryDisk::new();
     let mut ledger = Ledger::default();
     for life in 1..=lives {
-        let opened = open(&disk, options()).expect("there is power");
+        let opened = open(&disk, options(dress)).expect("there is power");
         let (engine, _, replayed) = opened.expect("nothing is damaged");
         check_prefix(&mut ledger, &replayed).expect("nothing is damaged");
         let mut now = Life::new(engine, ledger);
@@ -70,12 +75,13 @@ pub(crate) fn check_account(
 
 /// Opens a damaged log with and without holes, works on, and opens it again.
 fn check_damaged(
+    dress: Dress,
     disk: &MemoryDisk,
     mut ledger: Ledger,
     random: &mut Random,
 ) -> Result<usize, String> {
-    let strict = open(&disk.power_cut(|_, _| true), options()).expect("there is power");
-    let (mut engine, opened, replayed) = match open(disk, holes()).expect("there is power") {
+    let strict = open(&disk.power_cut(|_, _| true), options(dress)).expect("there is power");
+    let (mut engine, opened, replayed) = match open(disk, holes(dress)).expect("there is power") {
         Ok((engine, Some(opened), replayed)) => (engine, opened, replayed),
         // Reported, loudly: that is all that is asked.
         Err(EngineError::Superblock { .. }) => return Ok(1),
@@ -93,7 +99,7 @@ fn check_damaged(
     life.work(random, 2)?;
     ledger = life.ledger;
     drive(life.engine.close()).expect("there is power").map_err(|error| error.to_string())?;
-    let (_, again, replayed) = open(disk, holes())
+    let (_, again, replayed) = open(disk, holes(dress))
         .expect("there is power")
         .map_err(|error| format!("open again: {error}"))?;
     let again = again.ok_or("a log was taken for an empty folder")?;
@@ -105,15 +111,16 @@ fn check_damaged(
 /// Goal: acknowledged data is intact or reported as damaged, never wrong and never silently gone.
 /// Method: a log of several lives, stopped cleanly, then some random damage. Returns how many ranges
 /// were reported.
-pub(crate) fn check_random_damage(seed: u64) -> Result<usize, String> {
+pub(crate) fn check_random_damage(dress: Dress, seed: u64) -> Result<usize, String> {
     let random = &mut Random::new(seed);
     let lives = 1 + random.below(4);
-    let (disk, ledger) = sound_log(random, lives, 8);
+    let (disk, ledger) = sound_log(dress, random, lives, 8);
     let mut story = Vec::new();
     for _ in 0..=random.below(4) {
         story.push(damage(&disk, random));
     }
-    check_damaged(&disk, ledger, random).map_err(|error| format!("seed {seed}, {story:?}: {error}"))
+    check_damaged(dress, &disk, ledger, random)
+        .map_err(|error| format!("{dress:?}, seed {seed}, {story:?}: {error}"))
 }
 
 fn damage(disk: &MemoryDisk, random: &mut Random) -> String {
@@ -159,9 +166,9 @@ fn damage(disk: &MemoryDisk, random: &mut Random) -> String {
 
 /// Goal: a block of another place is never taken for the one that was asked for.
 /// Method: chunks of equal shape, swapped under a running engine, are read back.
-pub(crate) fn check_misdirected(seed: u64) -> Result<(), String> {
+pub(crate) fn check_misdirected(dress: Dress, seed: u64) -> Result<(), String> {
     let disk = MemoryDisk::new();
-    let (engine, ..) = open(&disk, options()).expect("there is power").expect("an empty disk");
+    let (engine, ..) = open(&disk, options(dress)).expect("there is power").expect("an empty disk");
     let mut life = Life::new(engine, Ledger::default());
     let mut records = Vec::new();
     for index in 0..6_u8 {
@@ -191,10 +198,10 @@ pub(crate) fn check_misdirected(seed: u64) -> Result<(), String> {
 
 /// Goal: an operation that fails is never taken for one that did not.
 /// Method: some write or flush fails; what was acknowledged by then survives the power cut after it.
-pub(crate) fn check_failing(seed: u64) -> Result<(), String> {
+pub(crate) fn check_failing(dress: Dress, seed: u64) -> Result<(), String> {
     let random = &mut Random::new(seed);
     let disk = MemoryDisk::new();
-    let (engine, ..) = open(&disk, options()).expect("there is power").expect("an empty disk");
+    let (engine, ..) = open(&disk, options(dress)).expect("there is power").expect("an empty disk");
     let mut life = Life::new(engine, Ledger::default());
     let kind = if random.one_in(2) { Kind::Write } else { Kind::Flush };
     disk.fail(kind, random.below(8), io::ErrorKind::Other);
@@ -204,7 +211,7 @@ pub(crate) fn check_failing(seed: u64) -> Result<(), String> {
         return Err("the engine goes on after a failure".to_owned());
     }
     let disk = disk.power_cut(|_, _| false);
-    let opened = open(&disk, options()).expect("the power is back");
+    let opened = open(&disk, options(dress)).expect("the power is back");
     let (_, _, replayed) = opened.map_err(|error| format!("seed {seed}: open: {error}"))?;
     check_prefix(&mut ledger, &replayed).map_err(|error| format!("seed {seed}: {error}"))?;
     match ended {

@@ -14,10 +14,11 @@ use evenkeel_engine::{
 };
 
 use super::power::Pattern;
-use super::{Random, drive, identity, settle};
+use super::{Dress, Random, drive, identity, settle};
 
 const SHARDS: [Range<u16>; 2] = [0..40, 40..100];
 const KEY_COUNT: u64 = 24;
+const SEGMENT_SIZE: u64 = 32 * 1024;
 
 pub(crate) fn slot_of(key: &[u8]) -> u16 {
     u16::from(key[0]) * 7 % 100
@@ -27,13 +28,13 @@ fn shard_of(key: &[u8]) -> usize {
     usize::from(SHARDS[1].contains(&slot_of(key)))
 }
 
-pub(crate) fn options() -> Options {
-    Options {
-        segment_size: 32 * 1024,
+pub(crate) fn options(dress: Dress) -> Options {
+    dress.wear(Options {
+        segment_size: SEGMENT_SIZE,
         chunk_size: 8 * 1024,
         log_size_max: 15 * 32 * 1024,
         ..Options::default()
-    }
+    })
 }
 
 fn store() -> Store {
@@ -145,16 +146,20 @@ impl Replay for Recovery {
 
 impl Keeper {
     /// Opens or makes the log; checks what is in it. `Ok(None)`: no power.
-    pub(crate) fn open(disk: &MemoryDisk, journal: Journal) -> Result<Option<Keeper>, String> {
+    pub(crate) fn open(
+        dress: Dress,
+        disk: &MemoryDisk,
+        journal: Journal,
+    ) -> Result<Option<Keeper>, String> {
         let shards = <[Shard; 2]>::default();
         let (wanted, problem) = (Vec::new(), None);
         let mut recovery = Recovery { store: store(), shards, begun: [true; 2], wanted, problem };
-        let opened = drive(Engine::open(Box::new(disk.clone()), options(), &mut recovery));
+        let opened = drive(Engine::open(Box::new(disk.clone()), options(dress), &mut recovery));
         let engine = match opened {
             None => return Ok(None),
             Some(Ok((engine, _))) => engine,
             Some(Err(EngineError::Empty)) => {
-                let made = Engine::create(Box::new(disk.clone()), options(), identity());
+                let made = Engine::create(Box::new(disk.clone()), options(dress), identity());
                 let Some(engine) = drive(made) else { return Ok(None) };
                 engine.map_err(|error| format!("create: {error}"))?
             }
@@ -231,7 +236,7 @@ impl Keeper {
 
     /// Writes something to some shard; does nothing when there is no room.
     pub(crate) fn write(&mut self, random: &mut Random) -> Result<(), String> {
-        let room = self.engine.room() / options().segment_size;
+        let room = self.engine.room() / SEGMENT_SIZE;
         if self.over || room < compaction::ROOM_PUT_SEGMENTS {
             return Ok(());
         }
@@ -253,7 +258,9 @@ impl Keeper {
                 write.push((key, None));
             } else {
                 let size = [random.below(100), random.below(5_000)][random.below(2) as usize];
-                let value: Vec<u8> = (0..size).map(|_| random.next() as u8).collect();
+                // Half of them can be compressed.
+                let mask = [1, 0xff][size as usize % 2];
+                let value: Vec<u8> = (0..size).map(|_| random.next() as u8 & mask).collect();
                 let expires_at_ms = random.below(2) * 1_000;
                 batch.put(&key, &value, expires_at_ms);
                 write.push((key, Some((value, expires_at_ms))));
@@ -274,20 +281,20 @@ impl Keeper {
 
     /// Goal: crashes in a row, each of which seals a segment that is hardly used, do not take the room
     /// with which space is given back; and what they took beyond the limit comes back.
-    pub(crate) fn check_crashes_on_a_full_log(crashes: u64) -> Result<(), String> {
+    pub(crate) fn check_crashes_on_a_full_log(dress: Dress, crashes: u64) -> Result<(), String> {
         let (mut disk, mut random) = (MemoryDisk::new(), Random::new(17));
-        let mut keeper = Keeper::open(&disk, Journal::default())?.ok_or("no power")?;
+        let mut keeper = Keeper::open(dress, &disk, Journal::default())?.ok_or("no power")?;
         for _ in 0..4_000 {
             keeper.write(&mut random)?;
             keeper.settle()?;
         }
-        let (limit, segment) = (options().log_size_max, options().segment_size);
+        let (limit, segment) = (options(dress).log_size_max, SEGMENT_SIZE);
         if compaction::ROOM_PUT_SEGMENTS * segment <= keeper.engine.room() {
             return Err("the log is not full".to_owned());
         }
         for crash in 0..crashes {
             disk = disk.power_cut(|_, _| false);
-            keeper = Keeper::open(&disk, keeper.journal)?.ok_or("no power")?;
+            keeper = Keeper::open(dress, &disk, keeper.journal)?.ok_or("no power")?;
             keeper.write_anyway(&mut random).map_err(|error| format!("crash {crash}: {error}"))?;
             keeper.settle()?;
         }
@@ -353,9 +360,9 @@ impl Keeper {
     }
 
     fn some_victims(&mut self, random: &mut Random) -> Vec<u32> {
-        let spare = self.engine.room() / options().segment_size;
+        let spare = self.engine.room() / SEGMENT_SIZE;
         if random.one_in(2) || spare < 8 {
-            let wanted = options().segment_size * (1 + random.below(3));
+            let wanted = SEGMENT_SIZE * (1 + random.below(3));
             return compaction::victims(&self.engine, &self.store, wanted);
         }
         let log = self.engine.log_segment();
@@ -379,7 +386,7 @@ impl Keeper {
                 _ => None,
             });
             let Some(piece) = piece else { return Ok(false) };
-            if self.engine.room() < compaction::ROOM_MOVE_SEGMENTS * options().segment_size {
+            if self.engine.room() < compaction::ROOM_MOVE_SEGMENTS * SEGMENT_SIZE {
                 return Ok(true); // Not empty, and so not given up.
             }
             let mut result = Ok(0);
@@ -401,7 +408,7 @@ impl Keeper {
             shard.open.values().map(|(payload, _)| payload.len()).sum()
         };
         let open: usize = self.shards.iter().map(open).sum::<usize>();
-        if options().segment_size / 4 < open as u64 {
+        if SEGMENT_SIZE / 4 < open as u64 {
             self.settle()?; // What is appended again must fit.
         }
         let start = self.engine.mark();
@@ -478,6 +485,7 @@ pub(crate) struct Work {
     pub(crate) cuts: u64,
     pub(crate) checkpoints: u64,
     pub(crate) recycled: u64,
+    pub(crate) compressed: u64,
 }
 
 impl Work {
@@ -485,24 +493,25 @@ impl Work {
         let status = engine.status();
         self.checkpoints += status.checkpoints;
         self.recycled += status.segments_recycled;
+        self.compressed += status.compressed;
     }
 }
 
 /// Goal: compaction and checkpoints lose nothing, bring nothing back, and free nothing early.
 /// Method: a log that is compacted all the time loses power at random, life after life, in every kind
 /// of tearing; what is there then is checked, and life goes on.
-pub(crate) fn check_compaction(seed: u64) -> Result<Work, String> {
+pub(crate) fn check_compaction(dress: Dress, seed: u64) -> Result<Work, String> {
     let mut random = Random::new(seed);
     let mut journal = Journal::default();
     let mut disk = MemoryDisk::new();
     let mut work = Work::default();
     for life in 0..40 {
-        let fail = |error: String| format!("seed {seed}, life {life}: {error}");
+        let fail = |error: String| format!("{dress:?}, seed {seed}, life {life}: {error}");
         disk.fail_power_after(random.below(400));
         if random.one_in(2) {
             disk.shuffle(random.next());
         }
-        if let Some(mut keeper) = Keeper::open(&disk, journal.clone()).map_err(fail)? {
+        if let Some(mut keeper) = Keeper::open(dress, &disk, journal.clone()).map_err(fail)? {
             for turn in 0.. {
                 if disk.is_dark() || keeper.over {
                     break;
@@ -529,12 +538,12 @@ pub(crate) fn check_compaction(seed: u64) -> Result<Work, String> {
 /// Method: after some cycles that made recycled segments, the power fails after each completion in
 /// turn; there every sector in turn is the last to survive, the first, the only one, and the only one
 /// lost.
-pub(crate) fn check_every_compaction_cut(seed: u64) -> Result<Work, String> {
+pub(crate) fn check_every_compaction_cut(dress: Dress, seed: u64) -> Result<Work, String> {
     let mut work = Work::default();
     for completions in 0.. {
         let mut random = Random::new(seed);
         let disk = MemoryDisk::new();
-        let keeper = Keeper::open(&disk, Journal::default())?;
+        let keeper = Keeper::open(dress, &disk, Journal::default())?;
         let mut keeper = keeper.ok_or("there is power")?;
         while keeper.engine.status().segments_recycled < 3 {
             keeper.live(&mut random, 8)?;
@@ -549,10 +558,12 @@ pub(crate) fn check_every_compaction_cut(seed: u64) -> Result<Work, String> {
         }
         for pattern in Pattern::all(disk.unsynced()) {
             let fail = |error: String| {
-                format!("seed {seed}, cut after {completions} completions, {pattern:?}: {error}")
+                format!(
+                    "{dress:?}, seed {seed}, cut after {completions} completions, {pattern:?}: {error}"
+                )
             };
             let cut = pattern.cut(&disk);
-            Keeper::open(&cut, keeper.journal.clone()).map_err(fail)?;
+            Keeper::open(dress, &cut, keeper.journal.clone()).map_err(fail)?;
             work.cuts += 1;
         }
     }

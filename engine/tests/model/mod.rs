@@ -11,6 +11,7 @@ use evenkeel_engine::{
     Sequence,
 };
 
+pub(crate) mod at_rest;
 pub(crate) mod damage;
 pub(crate) mod keep;
 pub(crate) mod power;
@@ -42,8 +43,37 @@ impl Random {
     }
 }
 
-pub(crate) fn options() -> Options {
-    Options { segment_size: SEGMENT_SIZE, chunk_size: 8 * 1024, ..Options::default() }
+/// How payloads lie on the disk. What a check claims must hold for all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Dress {
+    pub(crate) compress: bool,
+    pub(crate) encrypt: bool,
+}
+
+impl Dress {
+    pub(crate) const PLAIN: Dress = Dress { compress: false, encrypt: false };
+    pub(crate) const ENCRYPTED: Dress = Dress { compress: false, encrypt: true };
+    pub(crate) const ALL: [Dress; 4] = [
+        Dress::PLAIN,
+        Dress { compress: true, encrypt: false },
+        Dress::ENCRYPTED,
+        Dress { compress: true, encrypt: true },
+    ];
+
+    /// Four seeds in a row have all of them.
+    pub(crate) fn of(seed: u64) -> Dress {
+        Dress::ALL[seed as usize % Dress::ALL.len()]
+    }
+
+    pub(crate) fn wear(self, options: Options) -> Options {
+        let encryption = self.encrypt.then(|| at_rest::encryption(1, 2));
+        Options { compress: self.compress, encryption, ..options }
+    }
+}
+
+pub(crate) fn options(dress: Dress) -> Options {
+    let (segment_size, chunk_size) = (SEGMENT_SIZE, 8 * 1024);
+    dress.wear(Options { segment_size, chunk_size, ..Options::default() })
 }
 
 pub(crate) fn identity() -> Identity {

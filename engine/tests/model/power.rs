@@ -1,6 +1,8 @@
 //! Power cuts: at every boundary, torn at every sector, life after life.
 
-use super::{Ledger, Life, Random, check_prefix, check_reads, drive, identity, open, options};
+use super::{
+    Dress, Ledger, Life, Random, check_prefix, check_reads, drive, identity, open, options,
+};
 use evenkeel_engine::Engine;
 use evenkeel_engine::disk::memory::MemoryDisk;
 
@@ -40,13 +42,13 @@ impl Pattern {
 }
 
 /// Runs until the power fails after `completions`, or to the end: `None`.
-fn live(seed: u64, completions: u64) -> Result<Option<(MemoryDisk, Ledger)>, String> {
+fn live(dress: Dress, seed: u64, completions: u64) -> Result<Option<(MemoryDisk, Ledger)>, String> {
     let disk = MemoryDisk::new();
     disk.fail_power_after(completions);
     if seed.is_multiple_of(2) {
         disk.shuffle(seed);
     }
-    let created = drive(Engine::create(Box::new(disk.clone()), options(), identity()));
+    let created = drive(Engine::create(Box::new(disk.clone()), options(dress), identity()));
     let Some(engine) = created else {
         return Ok(Some((disk, Ledger::default())));
     };
@@ -55,8 +57,13 @@ fn live(seed: u64, completions: u64) -> Result<Option<(MemoryDisk, Ledger)>, Str
     Ok(disk.is_dark().then(|| (disk, life.ledger.clone())))
 }
 
-fn check_cut(disk: &MemoryDisk, mut ledger: Ledger, random: &mut Random) -> Result<(), String> {
-    let opened = open(disk, options()).expect("the power is back");
+fn check_cut(
+    dress: Dress,
+    disk: &MemoryDisk,
+    mut ledger: Ledger,
+    random: &mut Random,
+) -> Result<(), String> {
+    let opened = open(disk, options(dress)).expect("the power is back");
     let (mut engine, opened, replayed) = opened.map_err(|error| format!("open: {error}"))?;
     check_prefix(&mut ledger, &replayed)?;
     check_reads(&mut engine, &replayed, false)?;
@@ -69,7 +76,7 @@ fn check_cut(disk: &MemoryDisk, mut ledger: Ledger, random: &mut Random) -> Resu
     let mut ledger = life.ledger.clone();
     drop(life);
     let disk = disk.power_cut(|_, _| random.one_in(2));
-    let opened = open(&disk, options()).expect("the power is back");
+    let opened = open(&disk, options(dress)).expect("the power is back");
     let (_, _, replayed) = opened.map_err(|error| format!("open again: {error}"))?;
     check_prefix(&mut ledger, &replayed)?;
     match disk.rewrites() {
@@ -81,14 +88,14 @@ fn check_cut(disk: &MemoryDisk, mut ledger: Ledger, random: &mut Random) -> Resu
 /// Goal: no power cut loses what was acknowledged, tears a record, or is taken for damage.
 /// Method: a small workload is stopped at every completion; there every sector in turn is the last to
 /// survive, the first, the only one, and the only one lost. Returns how many cuts were made.
-pub(crate) fn check_every_cut(seed: u64) -> Result<u64, String> {
+pub(crate) fn check_every_cut(dress: Dress, seed: u64) -> Result<u64, String> {
     let mut cuts = 0;
     for completions in 0.. {
-        let Some((disk, ledger)) = live(seed, completions)? else { break };
+        let Some((disk, ledger)) = live(dress, seed, completions)? else { break };
         for pattern in Pattern::all(disk.unsynced()) {
             let cut = pattern.cut(&disk);
-            check_cut(&cut, ledger.clone(), &mut Random::new(completions)).map_err(|error| {
-                format!("seed {seed}, cut after {completions} completions, {pattern:?}: {error}")
+            check_cut(dress, &cut, ledger.clone(), &mut Random::new(completions)).map_err(|error| {
+                format!("{dress:?}, seed {seed}, cut after {completions} completions, {pattern:?}: {error}")
             })?;
             cuts += 1;
         }
@@ -97,15 +104,15 @@ pub(crate) fn check_every_cut(seed: u64) -> Result<u64, String> {
 }
 
 /// Goal: the same over many lives in a row, recovery itself cut short included.
-pub(crate) fn check_lives(seed: u64) -> Result<(), String> {
+pub(crate) fn check_lives(dress: Dress, seed: u64) -> Result<(), String> {
     let mut random = Random::new(seed);
     let mut ledger = Ledger::default();
     let mut disk = MemoryDisk::new();
     for life in 0..12 {
-        let fail = |error: String| format!("seed {seed}, life {life}: {error}");
+        let fail = |error: String| format!("{dress:?}, seed {seed}, life {life}: {error}");
         disk.fail_power_after(random.below(60));
         disk.shuffle(random.next());
-        if let Some(opened) = open(&disk, options()) {
+        if let Some(opened) = open(&disk, options(dress)) {
             let (engine, _, replayed) = opened.map_err(|error| fail(error.to_string()))?;
             check_prefix(&mut ledger, &replayed).map_err(fail)?;
             let mut life = Life::new(engine, ledger);

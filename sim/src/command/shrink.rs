@@ -248,7 +248,7 @@ impl Shrinker {
 
     /// Ordinary values instead of extreme ones, and a world that is no larger than it has to be.
     fn simplify(&mut self, mut small: Capsule) -> Capsule {
-        let edits: [fn(&mut Capsule); 9] = [
+        let edits: [fn(&mut Capsule); 10] = [
             |capsule| capsule.plan.clocks.iter_mut().for_each(|clock| *clock = (0, 0)),
             |capsule| {
                 let latency_us = capsule.plan.knobs.link.latency_us.min(200);
@@ -262,6 +262,9 @@ impl Shrinker {
                 capsule.plan.knobs.segment_size = ordinary.segment_size;
                 capsule.plan.knobs.log_size_max = ordinary.log_size_max;
                 capsule.plan.knobs.chunk_size = ordinary.chunk_size;
+            },
+            |capsule| {
+                (capsule.plan.knobs.compress, capsule.plan.knobs.encrypt) = (false, false);
             },
             |capsule| capsule.plan.knobs.heartbeat_us = 50_000,
             smaller_cluster,

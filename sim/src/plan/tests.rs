@@ -54,6 +54,20 @@ fn only_the_victim_loses_what_it_had_flushed() {
     }
 }
 
+/// Goal: compression and encryption are met in every kind of weather, together and alone, and most worlds
+/// have neither. Method: count over 512 seeds of each.
+#[test]
+fn some_worlds_compress_and_encrypt() {
+    for scenario in Scenario::ALL {
+        let mut counts = BTreeMap::new();
+        for Plan { knobs, .. } in plans(*scenario) {
+            *counts.entry((knobs.compress, knobs.encrypt)).or_insert(0) += 1;
+        }
+        assert!(counts.len() == 4 && counts.values().all(|&count| count > 32), "{counts:?}");
+        assert!(counts[&(false, false)] > 256, "{counts:?}");
+    }
+}
+
 /// Goal: a quiet scenario is quiet. Method: look for faults.
 #[test]
 fn quiet_is_quiet() {

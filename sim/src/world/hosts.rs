@@ -8,6 +8,7 @@ use evenkeel_core::consensus::Micros;
 use evenkeel_core::paxos::timing::Timing;
 use evenkeel_engine::EngineError;
 use evenkeel_engine::disk::Area;
+use evenkeel_engine::keys::{Encryption, KEY_SIZE, RootKey, Seed};
 use evenkeel_engine::store::Eviction;
 use evenkeel_gateway::gateway::{Gateway, GatewayConfig};
 use evenkeel_node::config::{ClusterConfig, ClusterMode, Member, NodeConfig};
@@ -21,6 +22,7 @@ use super::{PEER_PORT, World, address, world};
 use crate::disk::Weather;
 use crate::disk::platter::Tearing;
 use crate::fault::{LinkWeather, NodeIndex, node_name};
+use crate::random::Random;
 
 /// How often the keeper looks after the hosts.
 const KEEPER_INTERVAL: Duration = Duration::from_millis(10);
@@ -166,10 +168,27 @@ fn config(world: &World, index: NodeIndex) -> NodeConfig {
             segment_size: knobs.segment_size,
             log_size_max: knobs.log_size_max,
             chunk_size: knobs.chunk_size,
+            compress: knobs.compress,
+            encryption: knobs.encrypt.then(|| encryption(world, index)),
             ..evenkeel_engine::Options::default()
         },
         request_timeout: knobs.request_timeout,
     }
+}
+
+/// The operator's key, and what this process draws. From streams of their own and the time, which no two
+/// lives of a node have in common: nobody else's draws depend on whether a world encrypts.
+fn encryption(world: &World, index: NodeIndex) -> Encryption {
+    let bytes = |mut random: Random| {
+        let mut bytes = [0; KEY_SIZE];
+        let parts = bytes.chunks_exact_mut(8);
+        parts.for_each(|part| part.copy_from_slice(&random.next_u64().to_le_bytes()));
+        bytes
+    };
+    let operator = Random::new(world.plan.seed, "root key");
+    let life = format!("process of {} at {}", node_name(index), simulated::now_ns());
+    let process = operator.child(&life);
+    Encryption { root: RootKey::new(bytes(operator)), seed: Seed::new(bytes(process)) }
 }
 
 /// A node did not start. Which reasons are fair depends on what its disk went through.

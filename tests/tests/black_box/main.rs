@@ -13,6 +13,7 @@ mod cluster;
 mod commands;
 mod crash;
 mod disk_full;
+mod encryption;
 mod foreign;
 mod lifecycle;
 mod membership;

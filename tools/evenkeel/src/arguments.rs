@@ -50,6 +50,9 @@ pub(crate) enum Command {
     Snapshot(SnapshotCommand),
     /// Describe a data folder without changing it.
     Inspect(InspectArguments),
+    /// Make and change the root keys that encrypt data folders, or tell which is which.
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// What it costs, beside its peers: load, comparisons, kills, traces.
     #[command(subcommand)]
     Bench(Experiment),
@@ -361,6 +364,31 @@ pub(crate) struct RestoreArguments {
     /// For people, or for programs.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Make a random root key in a new file that only its owner can read.
+    New {
+        /// The file; it must not exist.
+        file: PathBuf,
+    },
+    /// Tell which root key a file holds, or which one opens a data folder. Prints no secret.
+    Show {
+        /// A key file or a data folder.
+        path: PathBuf,
+    },
+    /// Have a data folder open with another root key. The node must not run; no data is written again.
+    Rotate {
+        /// The data folder; with `evenkeel up`, DIR/node-N/data.
+        dir: PathBuf,
+        /// The file with the key that opens it now.
+        #[arg(long, value_name = "FILE")]
+        old: PathBuf,
+        /// The file with the key that is to open it.
+        #[arg(long, value_name = "FILE")]
+        new: PathBuf,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -4,7 +4,7 @@
 //! its text is what `evenkeel config default` prints. A `Config` that exists is valid.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use evenkeel_engine::store;
 use evenkeel_gateway::limits::Limits;
@@ -156,6 +156,18 @@ pub(crate) struct ClientLimits {
 pub(crate) struct Storage {
     pub serve_with_holes: bool,
     pub disk_bytes_max: ByteSize,
+    pub compression: Compression,
+    /// None, or empty: nothing is encrypted.
+    encryption_key_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Compression {
+    /// Payloads are stored as they are.
+    None,
+    /// Payloads are stored smaller where that saves an eighth or more.
+    Lz4,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -179,6 +191,13 @@ pub(crate) fn render(settings: &[Override]) -> Result<String, ConfigError> {
         keys::set(&mut merged, setting)?;
     }
     Ok(serde_yaml_ng::to_string(&merged).expect("what was read as YAML can be written as YAML"))
+}
+
+impl Storage {
+    /// Where the root key is, if anything is to be encrypted.
+    pub(crate) fn key_file(&self) -> Option<&Path> {
+        self.encryption_key_file.as_deref().filter(|file| !file.as_os_str().is_empty())
+    }
 }
 
 impl Config {

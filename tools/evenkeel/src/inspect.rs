@@ -42,6 +42,8 @@ struct Stream {
     states: u64,
     items: u64,
     payload_bytes: u64,
+    /// Before it was compressed.
+    plain_bytes: u64,
     /// The lowest and the highest position of an entry.
     positions: Option<(u64, u64)>,
     /// The highest position known chosen.
@@ -138,6 +140,7 @@ impl Look {
         let payload = record.payload_size;
         let counted = self.streams.entry(stream).or_default();
         counted.payload_bytes += payload;
+        counted.plain_bytes += record.plain_size.unwrap_or(payload);
         counted.commit = counted.commit.max(commit);
         match kind {
             RecordKind::Entry => {
@@ -152,8 +155,10 @@ impl Look {
         }
         self.detail(format_args!(
             "  {sequence} at {offset}: {kind:?} of {}, position {position}, stamp {round}.{replica}, \
-             chosen to {commit}, {payload} bytes",
-            stream_name(stream)
+             chosen to {commit}, {payload} bytes{}{}",
+            stream_name(stream),
+            record.plain_size.map(|size| format!(" of {size}")).unwrap_or_default(),
+            if record.encrypted { ", encrypted" } else { "" }
         ));
     }
 
@@ -185,6 +190,11 @@ impl Look {
                 lines.push(format!("stopped      {state}"));
                 lines
                     .push(format!("durable      at least to sequence {}", superblock.durable_upto));
+                if let Some(key) = superblock.key {
+                    lines.push(format!(
+                        "encrypted    with root key {key}; nothing here was decrypted"
+                    ));
+                }
             }
             None => lines.push("superblock   no copy can be read".to_owned()),
         }
@@ -216,15 +226,17 @@ impl Look {
     }
 
     fn stream_table(&self) -> String {
-        let mut table =
-            String::from("group      entries  states   items     payload  chosen to  slots\n");
+        let mut table = String::from(
+            "group      entries  states   items     payload  as stored  chosen to  slots\n",
+        );
         for (number, stream) in &self.streams {
-            let Stream { entries, states, items, payload_bytes, positions, commit } = stream;
+            let Stream { entries, states, items, payload_bytes, plain_bytes, positions, commit } =
+                stream;
             let (name, slots) = (stream_name(*number), span(*positions));
             writeln!(
                 table,
-                "{name:<10}{entries:>8}  {states:>6}  {items:>6}  {payload_bytes:>10}  \
-                 {commit:>9}  {slots}"
+                "{name:<10}{entries:>8}  {states:>6}  {items:>6}  {plain_bytes:>10}  \
+                 {payload_bytes:>9}  {commit:>9}  {slots}"
             )
             .expect("a string takes every write");
         }

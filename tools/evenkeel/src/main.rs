@@ -18,6 +18,7 @@ mod config;
 mod data;
 mod failure;
 mod inspect;
+mod key;
 mod serve;
 mod snapshot;
 mod status;
@@ -63,6 +64,7 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Cluster(command) => cluster::run(command),
         Command::Snapshot(command) => snapshot::run(command),
         Command::Inspect(arguments) => inspect::run(arguments),
+        Command::Key(command) => key::run(command),
         Command::Bench(experiment) => bench(experiment),
         Command::Sim => write_out(format!("{SIM_HELP}\n").as_bytes()),
     }

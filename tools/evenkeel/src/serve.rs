@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use evenkeel_engine::EngineError;
 use evenkeel_engine::disk::open_disk;
+use evenkeel_engine::keys::Encryption;
 use evenkeel_gateway::gateway::{Gateway, GatewayConfig};
 use evenkeel_gateway::limits::Limits;
 use evenkeel_node::config::{ClusterConfig, ClusterMode, Member, NodeConfig};
@@ -25,9 +26,9 @@ use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
 use crate::arguments::ServeArguments;
-use crate::config::{self, ByteSize, Config, ConfigError, LogFormat, Mode, Override};
+use crate::config::{self, ByteSize, Compression, Config, ConfigError, LogFormat, Mode, Override};
 use crate::failure::{Exit, Failure};
-use crate::write_out;
+use crate::{key, write_out};
 
 /// How long a stopping node waits for others to take its shards over.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
@@ -145,8 +146,10 @@ struct Running {
 }
 
 async fn start(config: &Config) -> Result<Running, Failure> {
-    let disk = open_disk(&config.node.dir).map_err(|error| refused_disk(&error))?;
-    let node = Node::start(node_config(config), disk).await.map_err(|error| refused(&error))?;
+    let encryption = encryption(config)?;
+    let disk = open_disk(&config.node.dir).map_err(|error| refused_disk(config, &error))?;
+    let node = Node::start(node_config(config, encryption), disk).await;
+    let node = node.map_err(|error| refused(config, &error))?;
     let gateway = Gateway::start(Rc::clone(&node), gateway_config(config)).await;
     let gateway = gateway.map_err(|error| {
         let what = format!("cannot listen for clients on {}", config.listen.resp);
@@ -213,7 +216,23 @@ fn notify(state: &str) {
     }
 }
 
-fn node_config(config: &Config) -> NodeConfig {
+/// The root key, from its file.
+fn encryption(config: &Config) -> Result<Option<Encryption>, Failure> {
+    let dir = &config.node.dir;
+    let Some(file) = config.storage.key_file() else { return Ok(None) };
+    let encryption = key::encryption(file)?;
+    if let (Ok(file), Ok(dir)) = (file.canonicalize(), dir.canonicalize())
+        && file.starts_with(&dir)
+    {
+        let (file, dir) = (file.display(), dir.display());
+        let what = format!("the key file `{file}` lies in the folder `{dir}`, which it encrypts");
+        return Err(Failure::new(Exit::Usage, what)
+            .next("Keep it where a copy of the folder does not have it."));
+    }
+    Ok(Some(encryption))
+}
+
+fn node_config(config: &Config, encryption: Option<Encryption>) -> NodeConfig {
     let ByteSize(default_memory_bytes) = config.keyspaces.default.memory_max;
     let ByteSize(cache_memory_bytes) = config.keyspaces.cache.memory_max;
     let members = config.cluster.nodes.iter().map(|member| Member {
@@ -242,6 +261,8 @@ fn node_config(config: &Config) -> NodeConfig {
             serve_with_holes: config.storage.serve_with_holes,
             log_size_max: config.storage.disk_bytes_max.0,
             segment_size: segment_size(config.storage.disk_bytes_max.0),
+            compress: config.storage.compression == Compression::Lz4,
+            encryption,
             ..Default::default()
         },
         request_timeout: Duration::from_millis(config.cluster.request_timeout_ms),
@@ -276,20 +297,40 @@ fn gateway_config(config: &Config) -> GatewayConfig {
     }
 }
 
-fn refused(error: &NodeError) -> Failure {
+fn refused(config: &Config, error: &NodeError) -> Failure {
     let exit = match error {
         NodeError::Config { .. } | NodeError::Identity { .. } => Exit::Usage,
         NodeError::Listen { .. } => Exit::Unavailable,
-        NodeError::Engine(error) => return refused_disk(error),
+        NodeError::Engine(error) => return refused_disk(config, error),
         _ => Exit::Internal,
     };
     Failure::new(exit, "cannot start the node").because(error)
 }
 
-fn refused_disk(error: &EngineError) -> Failure {
+fn refused_disk(config: &Config, error: &EngineError) -> Failure {
     let exit = match error {
         EngineError::Locked { .. } => Exit::Unavailable,
+        EngineError::KeyMissing { .. }
+        | EngineError::KeyWrong { .. }
+        | EngineError::KeyUnexpected => Exit::Usage,
         _ => Exit::Internal,
     };
-    Failure::new(exit, "cannot start the node").because(error)
+    let failure = Failure::new(exit, "cannot start the node").because(error);
+    let file = config.storage.key_file().unwrap_or(Path::new("")).display();
+    let dir = config.node.dir.display();
+    match error {
+        EngineError::KeyMissing { .. } => failure.next(format!(
+            "Set `storage.encryption_key_file` to the file with the key that opens `{dir}`; \
+             `evenkeel key show FILE` tells which one a file holds."
+        )),
+        EngineError::KeyWrong { .. } => failure.next(format!(
+            "`{dir}` does not open with the key in `{file}` (`storage.encryption_key_file`): name the \
+             file that has the right one; `evenkeel key show FILE` tells which one a file holds."
+        )),
+        EngineError::KeyUnexpected => failure.next(format!(
+            "`{dir}` was begun without encryption, and stays so: leave `storage.encryption_key_file` \
+             (`{file}`) empty, or start this node on an empty folder, and the others give it its data."
+        )),
+        _ => failure,
+    }
 }

@@ -281,6 +281,14 @@ fn evenkeel(text: &mut Text, facts: &Facts<'_>) {
     text.line("full_refusals", status.full_refusals);
     text.line("flushes", status.flushes);
     text.line("device_reads", status.device_reads);
+    text.line("log_payload_bytes", status.log_payload_bytes);
+    text.line("log_stored_bytes", status.log_stored_bytes);
+    text.line("log_compressed", status.log_compressed);
+    text.line("log_compressed_in_vain", status.log_compressed_in_vain);
+    text.line("log_encrypted", u8::from(!status.log_encryption_key.is_empty()));
+    if !status.log_encryption_key.is_empty() {
+        text.line("log_encryption_key", &status.log_encryption_key);
+    }
     text.line("disk_backend", &status.disk_backend);
     for (number, keyspace) in status.keyspaces.iter().enumerate() {
         let [p50, p99, max] = keyspace.expiry_lag_ms;

@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use evenkeel_gateway::limits::Limits;
 use evenkeel_node::config::SHARD_COUNT_DEFAULT;
@@ -53,6 +54,18 @@ fn every_key_of_the_default_file_has_a_comment() {
         assert!(commented || section || line.is_empty() || line.starts_with('#'), "{line}");
         commented = line.starts_with('#');
     }
+}
+
+#[test]
+fn nothing_is_encrypted_unless_a_key_file_is_named() {
+    for text in
+        ["", "storage: { encryption_key_file: null }", "storage: { encryption_key_file: '' }"]
+    {
+        assert_eq!(load(text, &[]).unwrap().storage.key_file(), None, "{text}");
+    }
+    assert_eq!(load("", &["storage.encryption_key_file="]).unwrap().storage.key_file(), None);
+    let named = load("storage: { encryption_key_file: root.key }", &[]).unwrap();
+    assert_eq!(named.storage.key_file(), Some(Path::new("root.key")));
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn a_folder_is_described() {
     let lines = [
         "node         node-3 (replica 3)",
         "stopped      cleanly",
-        "shard 8          5       0       0          35          4  1-5",
+        "shard 8          5       0       0          35         35          4  1-5",
         "Entry of shard 8, position 5, stamp 1.1, chosen to 4, 7 bytes",
     ];
     for line in lines {
