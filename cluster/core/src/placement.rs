@@ -127,6 +127,8 @@ pub enum MapCommand {
     },
     /// The same node is now reached elsewhere.
     SetAddresses {
+        /// As with `SetVoters`; 0 in logs of earlier releases: whatever the map is.
+        at_epoch: u64,
         /// Which node.
         node: ReplicaId,
         /// Where its peers reach it now.
@@ -149,8 +151,10 @@ pub enum MapCommand {
         /// Its name.
         name: String,
     },
-    /// The node that was expected is there. It votes nowhere yet.
+    /// The node that was expected is there. It votes on no shard yet.
     Admit {
+        /// As with `SetVoters`. (A node may have this from others before its own log comes to it.)
+        at_epoch: u64,
         /// Its name.
         name: String,
         /// Who it is.
@@ -193,6 +197,13 @@ pub enum MapError {
     UnknownName(String),
     /// Nobody expects a node of this name.
     NotExpected(String),
+    /// What nobody else has cannot begin anew.
+    OnlyCopy {
+        /// The node's name.
+        name: String,
+        /// On how many shards it votes alone.
+        shards: usize,
+    },
     /// A node that votes cannot be removed.
     HasVotes {
         /// The node's name.
@@ -295,6 +306,13 @@ impl PlacementMap {
         self.nodes.iter().find(|node| node.name == name)
     }
 
+    /// How many shards only the node of this name votes on.
+    pub fn only_copies(&self, name: &str) -> usize {
+        let Some(node) = self.node_named(name) else { return 0 };
+        let alone = |shard: &&ShardPlacement| shard.voters.voters == [node.replica];
+        self.shards.iter().filter(alone).count()
+    }
+
     /// The keyspace with this number.
     pub fn keyspace(&self, number: u8) -> Option<&Keyspace> {
         self.keyspaces.iter().find(|keyspace| keyspace.number == number)
@@ -324,13 +342,20 @@ impl PlacementMap {
                 let Some(node) = node.filter(|node| node.replica == *old) else {
                     return Err(MapError::NotTheNode { name: name.clone(), old: *old });
                 };
+                let shards = self.only_copies(name);
+                if shards != 0 {
+                    return Err(MapError::OnlyCopy { name: name.clone(), shards });
+                }
                 node.replica = *new;
                 node.peer_address = *peer_address;
                 node.client_address = *client_address;
                 next.nodes.sort_unstable_by_key(|node| node.replica);
                 next.shards.iter_mut().for_each(|shard| shard.replace(*old, *new));
             }
-            MapCommand::SetAddresses { node, peer_address, client_address } => {
+            MapCommand::SetAddresses { at_epoch, node, peer_address, client_address } => {
+                if *at_epoch != 0 {
+                    self.check_epoch(*at_epoch)?;
+                }
                 let found = next.nodes.iter_mut().find(|known| known.replica == *node);
                 let found = found.ok_or(MapError::UnknownNode(*node))?;
                 found.peer_address = *peer_address;
@@ -348,7 +373,8 @@ impl PlacementMap {
                 next.expected.push(name.clone());
                 next.expected.sort_unstable();
             }
-            MapCommand::Admit { name, replica, peer_address, client_address } => {
+            MapCommand::Admit { at_epoch, name, replica, peer_address, client_address } => {
+                self.check_epoch(*at_epoch)?;
                 next.forget_expected(name).ok_or(MapError::NotExpected(name.clone()))?;
                 next.nodes.push(NodeInfo {
                     replica: *replica,
@@ -457,6 +483,9 @@ impl fmt::Display for MapError {
             }
             MapError::UnknownName(name) => write!(f, "the map has no node `{name}`"),
             MapError::NotExpected(name) => write!(f, "no node `{name}` is expected"),
+            MapError::OnlyCopy { name, shards } => {
+                write!(f, "{shards} shards have no other copy than that of `{name}`")
+            }
             MapError::HasVotes { name, shards } => {
                 write!(f, "`{name}` votes on {shards} shards: drain it first")
             }

@@ -190,6 +190,12 @@ impl Node {
                  hands out at a time: try again later"
             )));
         }
+        if self.is_short_of_room() {
+            return Attempt::Answered(Reply::error(
+                "BUSY the disk of the node that leads this shard is short of room, which a snapshot would \
+                 hold back: try again later",
+            ));
+        }
         let leads = confirmed || group.lease_holds(now()) || planted(Bug::BackupUnconfirmed);
         if !leads {
             return self.confirm(group);
@@ -202,7 +208,8 @@ impl Node {
             true => None,
             false => Some(self.engine.borrow_mut().pin()),
         };
-        let cut = Rc::new(Cut::new(self.slots_of(group.number), NOTE_BYTES_MAX));
+        let cut =
+            Rc::new(Cut::new(group.machine.applied, self.slots_of(group.number), NOTE_BYTES_MAX));
         group.cuts.push(Rc::downgrade(&cut));
         let backup = Rc::new(Backup {
             group: group.number,
@@ -241,7 +248,10 @@ impl Node {
     fn part_of_backup(self: &Rc<Node>, id: u64, index: u64) -> Result<Attempt<Slot>, String> {
         let backup = self.backups.borrow().get(&id).cloned();
         let backup = backup.ok_or_else(|| {
-            gone("it is not held any more: nobody asked for its parts for too long")
+            gone(
+                "it is not held any more: nobody asked for its parts for too long, the shard changed \
+                 too much, or the disk was short of room",
+            )
         })?;
         backup.asked_us.set(runtime::clock::monotonic_us());
         let mut making = backup.making.borrow_mut();
@@ -297,9 +307,10 @@ impl Node {
                 }
             };
             if let Err(key) = self.thaw(frozen, take).await {
-                if !self.closing.get() {
-                    let _moved_on = self.damaged(&key);
+                if backup.cut.is_broken() || self.closing.get() {
+                    return Err(gone("it was given up")); // With its pin, what it read may have gone.
                 }
+                let _moved_on = self.damaged(&key);
                 return Err(gone("a value of it is damaged on the disk of the node that holds it"));
             }
             runtime::yield_now().await;
@@ -323,11 +334,14 @@ impl Node {
         }
     }
 
-    /// Whether writes are about to be refused for want of room that pins hold back.
+    /// Whether writes are refused for want of room that pins hold back.
     fn is_held_up(&self) -> bool {
+        self.is_short_of_room() && 0 < self.engine.borrow().leaving_count()
+    }
+
+    fn is_short_of_room(&self) -> bool {
         let engine = self.engine.borrow();
-        let is_short = engine.room() < compaction::ROOM_PUT_SEGMENTS * engine.segment_size();
-        is_short && 0 < engine.leaving_count()
+        engine.room() < compaction::ROOM_PUT_SEGMENTS * engine.segment_size()
     }
 
     fn give_up_backup(&self, id: u64) {

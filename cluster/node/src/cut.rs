@@ -21,6 +21,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
 use bytes::Bytes;
+use evenkeel_core::consensus::Slot;
 use evenkeel_core::placement::slots;
 use evenkeel_engine::Location;
 use evenkeel_engine::batch::{Batch, Operation};
@@ -52,20 +53,25 @@ pub(crate) struct Frozen {
 /// See the module's text.
 #[derive(Debug)]
 pub(crate) struct Cut {
+    /// The last slot of the log that counts.
+    position: Slot,
     left: RefCell<Range<u16>>,
     /// Taken from the index and not given out yet: the rest of one hash slot.
     rest: RefCell<VecDeque<Frozen>>,
-    /// Per slot that is left, what keys were that have changed since; `None`: not there.
-    notes: RefCell<BTreeMap<u16, BTreeMap<Bytes, Option<Frozen>>>>,
+    /// Per hash slot that is left, what keys were that have changed since. Keys that were not there need no
+    /// note: what a later slot of the log wrote is not given out.
+    notes: RefCell<BTreeMap<u16, BTreeMap<Bytes, Frozen>>>,
     note_bytes: Cell<usize>,
     note_bytes_max: usize,
     is_broken: Cell<bool>,
 }
 
 impl Cut {
-    /// As of now, of these hash slots. `Group::cuts` must know it before the next write is applied.
-    pub(crate) fn new(slots: Range<u16>, note_bytes_max: usize) -> Cut {
+    /// As of now, of these hash slots; `position` is the last slot of the log that was applied.
+    /// `Group::cuts` must know it before the next write is applied.
+    pub(crate) fn new(position: Slot, slots: Range<u16>, note_bytes_max: usize) -> Cut {
         Cut {
+            position,
             left: RefCell::new(slots),
             rest: RefCell::default(),
             notes: RefCell::default(),
@@ -102,10 +108,11 @@ impl Cut {
             let bytes: usize = noted.keys().map(note_size).sum();
             self.note_bytes.set(self.note_bytes.get() - bytes);
             rest.extend(store.keys_in(slot).filter_map(|(key, found)| match noted.remove(key) {
-                Some(was) => was,
+                Some(was) => Some(was),
+                None if self.position.0 < found.version => None, // It came later.
                 None => Some(freeze(slot, key, &found, store)),
             }));
-            rest.extend(noted.into_values().flatten());
+            rest.extend(noted.into_values());
             if !rest.is_empty() {
                 return true;
             }
@@ -123,10 +130,10 @@ impl Cut {
             if !left.contains(&slot) || is_noted() || planted(Bug::CutMovesOn) {
                 continue;
             }
-            let was = store.peek(slot, key).map(|found| freeze(slot, key, &found, store));
-            let key = Bytes::copy_from_slice(key);
-            self.note_bytes.set(self.note_bytes.get() + note_size(&key));
-            notes.entry(slot).or_default().insert(key, was);
+            let was = store.peek(slot, key).filter(|found| found.version <= self.position.0);
+            let Some(was) = was.map(|found| freeze(slot, key, &found, store)) else { continue };
+            self.note_bytes.set(self.note_bytes.get() + note_size(&was.key));
+            notes.entry(slot).or_default().insert(was.key.clone(), was);
         }
         if self.note_bytes_max < self.note_bytes.get() {
             drop((left, notes));

@@ -28,6 +28,8 @@ use crate::peers::{Introduction, encode};
 const ASK_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long to wait before asking everybody again.
 const ASK_PAUSE: Duration = Duration::from_millis(100);
+/// A map that nothing has changed yet has this epoch.
+const FOUNDING_EPOCH: u64 = 1;
 /// What `JoinReply::refused` says of a member whose life is known.
 pub(crate) const MET: &str = "met";
 
@@ -47,6 +49,8 @@ enum Verdict {
     Newcomer,
     /// A running cluster has no such node, and expects none.
     Stranger,
+    /// A member that begins as well has another list of members, or of shards.
+    AtOdds,
     /// Not everybody answered.
     Unknown,
 }
@@ -103,6 +107,13 @@ pub(crate) async fn be_born(config: &NodeConfig) -> Result<Birth, NodeError> {
                 return Ok(Birth { replica, founder: true, map: founding_map(cluster)? });
             }
             Verdict::Newcomer => break,
+            Verdict::AtOdds => {
+                return Err(NodeError::Config {
+                    problem: "another member of `cluster.nodes` begins with other nodes in its own \
+                              `cluster.nodes`, or another number of shards: make them the same on all"
+                        .to_string(),
+                });
+            }
             Verdict::Unknown | Verdict::Stranger => {
                 tell_once(&mut told, verdict, &config.name);
                 runtime::sleep(ASK_PAUSE).await;
@@ -127,6 +138,13 @@ async fn join(config: &NodeConfig, others: &[SocketAddr]) -> Result<Birth, NodeE
                     "the cluster has {there} shards, the configuration says {here}: the number is fixed"
                 );
                 return Err(NodeError::Config { problem });
+            }
+            if !reply.refused.is_empty() && reply.refused != MET && told.is_none() {
+                tracing::error!(
+                    reason = reply.refused,
+                    "this node cannot begin with an empty disk"
+                );
+                told = Some(Verdict::Unknown);
             }
             if map.node(replica).is_some() {
                 return Ok(Birth { replica, founder: false, map });
@@ -158,12 +176,18 @@ fn is_strange(map: &PlacementMap, name: &str) -> bool {
     map.node_named(name).is_none() && !map.expected().iter().any(|expected| expected == name)
 }
 
+/// Who a map is about.
+fn members(map: &PlacementMap) -> (Vec<ReplicaId>, usize) {
+    (map.nodes().iter().map(|node| node.replica).collect(), map.shards().len())
+}
+
 async fn ask_all(config: &NodeConfig, others: &[SocketAddr]) -> Verdict {
     let mut verdict = Verdict::Founder;
     for address in others {
         let said = ask(config, *address, ReplicaId(0)).await;
         match said.map_or(Verdict::Unknown, |reply| judge(config, &reply)) {
             Verdict::Newcomer => return Verdict::Newcomer,
+            Verdict::AtOdds => return Verdict::AtOdds,
             // Whoever does not answer may have met it; a stranger is one in any case.
             Verdict::Stranger => verdict = Verdict::Stranger,
             Verdict::Unknown if verdict == Verdict::Founder => verdict = Verdict::Unknown,
@@ -173,15 +197,22 @@ async fn ask_all(config: &NodeConfig, others: &[SocketAddr]) -> Verdict {
     verdict
 }
 
-/// What one member's answer means. Without a map it has just been set up itself.
+/// What one member's answer means. Without a map it has just been set up itself, by an earlier release.
 fn judge(config: &NodeConfig, reply: &JoinReply) -> Verdict {
     if reply.refused == MET {
         return Verdict::Newcomer;
     }
-    let Ok(map) = PlacementMap::decode(&reply.placement) else { return Verdict::Founder };
+    if reply.placement.is_empty() {
+        return Verdict::Founder;
+    }
+    let Ok(map) = PlacementMap::decode(&reply.placement) else { return Verdict::Unknown };
     match map.node_named(&config.name) {
         Some(node) if node.replica == founder_id(config.cluster.id, &config.name) => {
-            Verdict::Founder
+            let ours = founding_map(&config.cluster).ok();
+            let is_first = map.epoch() == FOUNDING_EPOCH;
+            // Addresses may differ: only who is meant counts, and how many shards.
+            let agrees = ours.is_none_or(|ours| members(&ours) == members(&map));
+            if is_first && !agrees { Verdict::AtOdds } else { Verdict::Founder }
         }
         // It was admitted, and never got so far as to write that down.
         Some(_) => Verdict::Newcomer,
@@ -209,7 +240,7 @@ async fn ask(config: &NodeConfig, address: SocketAddr, replica: ReplicaId) -> Op
             client_address: own.client_address.to_string(),
         };
         let mut bytes = BytesMut::new();
-        encode(&me.hello(0), &mut bytes);
+        encode(&me.hello("", 0), &mut bytes);
         encode(&Frame::Join(join), &mut bytes);
         writer.write_all(&bytes).await.ok()?;
         let mut buffer = BytesMut::new();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use evenkeel_core::consensus::{Input, Message, ReplicaId};
 use evenkeel_runtime as runtime;
 use evenkeel_runtime::net::{TcpListener, TcpReader, TcpStream, TcpWriter};
@@ -64,8 +64,8 @@ impl Door {
 pub(crate) enum Phase {
     /// It reads its disk. It may have met whoever asks: until it knows, it says nothing.
     Recovering,
-    /// Its disk was empty: it has met nobody.
-    Forming,
+    /// Its disk was empty: it has met nobody. The map that it would begin with, encoded.
+    Forming(Bytes),
     Running(Rc<Node>),
 }
 
@@ -102,7 +102,7 @@ async fn serve(door: &Door, stream: TcpStream, number: u64) -> Result<(), String
     };
     check_hello(&hello, &door.me)?;
     let from = ReplicaId(hello.node);
-    if let Phase::Running(node) = &*door.phase.borrow() {
+    if let (Phase::Running(node), true) = (&*door.phase.borrow(), hello.node != 0) {
         node.peers.heard(&hello.name);
     }
     let mut met = false;
@@ -125,15 +125,16 @@ async fn serve(door: &Door, stream: TcpStream, number: u64) -> Result<(), String
                 }
                 answer(&mut writer, reply).await?;
             }
-            (Frame::Join(join), Phase::Forming) => {
+            (Frame::Join(join), Phase::Forming(placement)) => {
                 door.unmet.borrow_mut().insert(join.name, number);
-                answer(&mut writer, JoinReply { id: join.id, ..JoinReply::default() }).await?;
+                let reply = JoinReply { id: join.id, placement, ..JoinReply::default() };
+                answer(&mut writer, reply).await?;
             }
             (frame, Phase::Running(node)) => {
                 node.peers.heard(&hello.name);
                 node.receive(from, &hello.name, frame);
             }
-            (_, Phase::Forming | Phase::Recovering) => {
+            (_, Phase::Forming(_) | Phase::Recovering) => {
                 return Err("this node is not ready for it yet".to_string());
             }
         }
@@ -175,6 +176,9 @@ fn check_hello(hello: &Hello, me: &Introduction) -> Result<(), String> {
             "refused a node of another cluster"
         );
         return Err("it belongs to another cluster".to_string());
+    }
+    if !hello.to.is_empty() && hello.to != me.name {
+        return Err(format!("it is looking for `{}`", hello.to));
     }
     if hello.version_max < version || version < hello.version_min {
         tracing::warn!(name = hello.name, "refused a node that speaks no version of ours");

@@ -12,7 +12,7 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use evenkeel_core::consensus::{Consensus, ReplicaId};
+use evenkeel_core::consensus::ReplicaId;
 use evenkeel_core::placement::{MapCommand, PlacementMap};
 use evenkeel_runtime as runtime;
 use evenkeel_wire::peer::Message as Frame;
@@ -20,12 +20,11 @@ use evenkeel_wire::peer::messages::{Join, JoinReply, MapReply};
 
 use crate::api::{NodePlace, NodeState};
 use crate::config::{Member, NODE_COUNT_MAX};
-use crate::entry;
 use crate::errand::Errand;
 use crate::genesis::MET;
 use crate::group::PLACEMENT_GROUP;
 use crate::node::Node;
-use crate::operate::order;
+use crate::operate::{PATIENCE, Placed, order};
 use crate::request::Task;
 
 /// A node that is in the map no more goes on for so long: others may still count on its vote.
@@ -34,16 +33,29 @@ const REMOVED_GRACE_US: u64 = 5_000_000;
 impl Node {
     /// Answers a node with an empty disk: is its name known, and if it asks for it, make room for it.
     pub(crate) fn answer_join(self: &Rc<Node>, join: &Join) -> JoinReply {
-        let met = self.met.borrow().iter().any(|(name, _)| *name == join.name);
+        // Once the map has changed, a majority can decide that somebody takes this name's place: whoever
+        // has it must not begin again as if the cluster did.
+        let met = self.met.borrow().iter().any(|(name, _)| *name == join.name)
+            || 1 < self.map.borrow().epoch() && self.map.borrow().node_named(&join.name).is_some();
         if join.node != 0 {
             self.make_room(join);
         }
         let map = self.map.borrow();
+        let refused = match map.only_copies(&join.name) {
+            _ if join.node == 0 && met => MET.to_string(),
+            count if join.node != 0 && count != 0 => {
+                format!(
+                    "{count} shards had no other copy than the one that `{}` has lost",
+                    join.name
+                )
+            }
+            _ => String::new(),
+        };
         JoinReply {
             id: join.id,
             epoch: map.epoch(),
             placement: map.encode().into(),
-            refused: if met { MET.to_string() } else { String::new() },
+            refused,
             leader: None,
         }
     }
@@ -63,18 +75,21 @@ impl Node {
         }));
     }
 
-    /// Has the map say where members are, if the configuration (the same on every node) says that one
-    /// has moved: it is by the map that clients are sent to it.
+    /// Has the map say where this node is, if its configuration says that it has moved: it is by the map
+    /// that clients are sent to it. Where others are is theirs to say.
     pub(crate) fn note_moves(self: &Rc<Node>) {
-        let Some(command) = moved_member(&self.map.borrow(), &self.config.cluster.members) else {
+        let own = self.config.cluster.member(&self.config.name);
+        let command = own.and_then(|own| moved(&self.map.borrow(), self.replica, own));
+        let Some(command) = command else { return };
+        if self.admits.replace(true) {
             return;
-        };
-        let mut group = self.groups[PLACEMENT_GROUP as usize].borrow_mut();
-        let status = group.core.status();
-        if group.is_leader() && status.last == status.commit {
-            let payload = entry::placement(&command.encode());
-            let _unattended = self.propose_unattended(&mut group, payload);
         }
+        let node = Rc::clone(self);
+        drop(runtime::spawn(async move {
+            let task = Task::Place(Bytes::from(command.encode()));
+            let _looks_again = Errand::new(&node, order(PLACEMENT_GROUP, task), false).run().await;
+            node.admits.set(false);
+        }));
     }
 
     /// Whether the map, as far as this node knows it, has this replica no more.
@@ -97,7 +112,7 @@ impl Node {
                 self.removed_us.set(Some(now));
             }
             Some(since) if since + REMOVED_GRACE_US < now => {
-                runtime::process::fail_now(format!(
+                runtime::process::give_up(format!(
                     "node `{}` was removed from the cluster (placement map of epoch {epoch}); to let \
                      it in again, empty its data directory and say `evenkeel cluster join {}`",
                     self.config.name, self.config.name
@@ -146,6 +161,27 @@ impl Node {
         if !self.map.borrow().expected().iter().any(|expected| expected == name) {
             self.replica_named(name)?;
         }
+        let end = runtime::clock::monotonic_us() + PATIENCE.as_micros() as u64;
+        loop {
+            // For the map of before the looking: what changes meanwhile makes it stale.
+            let at_epoch = self.map.borrow().epoch();
+            if !self.map.borrow().expected().iter().any(|expected| expected == name) {
+                self.check_removal(name).await?;
+            }
+            let command = MapCommand::Remove { at_epoch, name: name.to_owned() };
+            if let Placed::At(epoch) = self.place(&command, end).await? {
+                return Ok(epoch);
+            }
+            let map = self.map.borrow();
+            if map.node_named(name).is_none() && !map.expected().iter().any(|it| it == name) {
+                return Ok(map.epoch()); // It was done, and the answer was lost.
+            }
+        }
+    }
+
+    /// Whether a node can be spared.
+    async fn check_removal(self: &Rc<Node>, name: &str) -> Result<(), String> {
+        self.check_majority_without(name)?;
         for state in self.shard_states().await {
             let is_on_the_way = state.learner.as_deref() == Some(name);
             if state.voters.iter().any(|voter| voter == name) || is_on_the_way {
@@ -161,17 +197,27 @@ impl Node {
                 ));
             }
         }
-        let command = |map: &PlacementMap| {
-            let is_expected = map.expected().iter().any(|expected| expected == name);
-            if !is_expected && map.node_named(name).is_none() {
-                return Ok(None);
-            }
-            if !is_expected && map.nodes().len() == 1 {
-                return Err(format!("ERR `{name}` is the cluster's last node"));
-            }
-            Ok(Some(MapCommand::Remove { at_epoch: map.epoch(), name: name.to_owned() }))
-        };
-        self.change_map(command).await
+        Ok(())
+    }
+
+    /// The map itself is kept by a majority of all nodes: of those that stay, so many must be there.
+    fn check_majority_without(&self, name: &str) -> Result<(), String> {
+        let map = self.map.borrow();
+        let others = map.nodes().iter().filter(|node| node.name != name);
+        let there = others
+            .clone()
+            .filter(|node| node.replica == self.replica || self.peers.is_connected(&node.name));
+        let (count, there) = (others.count(), there.count());
+        if count == 0 {
+            return Err(format!("ERR `{name}` is the cluster's last node"));
+        }
+        if there <= count / 2 {
+            return Err(format!(
+                "ERR of the {count} nodes that would stay, {there} can be reached from here: bring one \
+                 back first, without a majority of them nothing could be changed any more"
+            ));
+        }
+        Ok(())
     }
 
     /// Every node of the map, and every name that is expected, by name.
@@ -208,25 +254,24 @@ fn admission(map: &PlacementMap, join: &Join) -> Option<MapCommand> {
     let peer_address = join.peer_address.parse().ok()?;
     let client_address = join.client_address.parse().ok()?;
     match map.node_named(&name) {
-        Some(node) if node.replica == replica => None,
+        Some(node) if node.replica == replica || map.only_copies(&name) != 0 => None,
         Some(node) => {
             let (old, new) = (node.replica, replica);
             Some(MapCommand::ReplaceNode { name, old, new, peer_address, client_address })
         }
         None if map.expected().contains(&name) => {
-            Some(MapCommand::Admit { name, replica, peer_address, client_address })
+            let at_epoch = map.epoch();
+            Some(MapCommand::Admit { at_epoch, name, replica, peer_address, client_address })
         }
         None => None,
     }
 }
 
-/// What tells the map where the first member is now that is elsewhere than the map says.
-fn moved_member(map: &PlacementMap, members: &[Member]) -> Option<MapCommand> {
-    map.nodes().iter().find_map(|node| {
-        let member = members.iter().find(|member| member.name == node.name)?;
-        let Member { peer_address, client_address, .. } = *member;
-        let moved = (node.peer_address, node.client_address) != (peer_address, client_address);
-        let node = node.replica;
-        moved.then_some(MapCommand::SetAddresses { node, peer_address, client_address })
-    })
+/// What tells the map where this replica is now, if that is elsewhere than the map says.
+fn moved(map: &PlacementMap, replica: ReplicaId, own: &Member) -> Option<MapCommand> {
+    let node = map.node(replica)?;
+    let Member { peer_address, client_address, .. } = *own;
+    let moved = (node.peer_address, node.client_address) != (peer_address, client_address);
+    let (at_epoch, node) = (map.epoch(), replica);
+    moved.then_some(MapCommand::SetAddresses { at_epoch, node, peer_address, client_address })
 }

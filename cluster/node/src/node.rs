@@ -30,7 +30,7 @@ use crate::driver::{Unflushed, now, state_record};
 use crate::entry;
 use crate::error::NodeError;
 use crate::forward::PendingForward;
-use crate::genesis::{Birth, be_born, placement_voters};
+use crate::genesis::{Birth, be_born, founding_map, placement_voters};
 use crate::group::{Group, PLACEMENT_GROUP, slots_of};
 use crate::inbound::{Door, Phase, run_listener};
 use crate::machine::Machine;
@@ -137,7 +137,8 @@ impl Node {
             problem: format!("the data directory cannot be listed: {source}"),
         })?;
         let foundation = if areas.is_empty() {
-            *door.phase.borrow_mut() = Phase::Forming;
+            let founding = founding_map(&config.cluster)?.encode().into();
+            *door.phase.borrow_mut() = Phase::Forming(founding);
             found(&config, disk, be_born(&config).await?).await?
         } else {
             recover(&config, disk, &mut store).await?

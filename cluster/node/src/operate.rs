@@ -23,7 +23,7 @@ use crate::node::Node;
 use crate::request::{Request, Task};
 
 /// How long to wait for a leader to take over, or for a newer map to arrive here.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// How often to look.
 const PAUSE: Duration = Duration::from_millis(20);
 /// A hand-over that came to nothing is asked for again after so many looks.
@@ -44,7 +44,7 @@ struct Described {
 }
 
 /// What became of a change of the map.
-enum Placed {
+pub(crate) enum Placed {
     /// It is in the map from this epoch on.
     At(u64),
     /// The map had changed meanwhile.
@@ -333,7 +333,11 @@ impl Node {
     }
 
     /// Has a change of the map decided, and waits until this node's map has it, or whatever was faster.
-    async fn place(self: &Rc<Node>, command: &MapCommand, end: u64) -> Result<Placed, String> {
+    pub(crate) async fn place(
+        self: &Rc<Node>,
+        command: &MapCommand,
+        end: u64,
+    ) -> Result<Placed, String> {
         let task = Task::Place(Bytes::from(command.encode()));
         let reply = Errand::new(self, order(PLACEMENT_GROUP, task), false).run().await;
         let epoch = match &reply {

@@ -13,13 +13,13 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use evenkeel_core::consensus::{Message, ReplicaId};
 use evenkeel_core::placement::{NodeInfo, PlacementMap};
 use evenkeel_runtime as runtime;
 use evenkeel_runtime::net::{TcpStream, TcpWriter};
 use evenkeel_wire::peer::consensus::{ConsensusBatch, Envelope};
-use evenkeel_wire::peer::messages::Hello;
+use evenkeel_wire::peer::messages::{Hello, MapReply};
 use evenkeel_wire::peer::{self, Message as Frame};
 use tokio::sync::Notify;
 
@@ -64,6 +64,8 @@ pub(crate) struct Peers {
     links: RefCell<Vec<Rc<Link>>>,
     by_replica: RefCell<BTreeMap<ReplicaId, Rc<Link>>>,
     pub(crate) map_epoch: Cell<u64>,
+    /// The map, encoded: who is dialled gets it first.
+    map: RefCell<Bytes>,
     started: Cell<bool>,
     /// When the node stops, so do the links.
     stopped: Cell<bool>,
@@ -91,7 +93,8 @@ impl Link {
 }
 
 impl Introduction {
-    pub(crate) fn hello(&self, map_epoch: u64) -> Frame {
+    /// `to`: whom it is for; empty for whoever it may be.
+    pub(crate) fn hello(&self, to: &str, map_epoch: u64) -> Frame {
         let version = u32::from(peer::VERSION);
         Frame::Hello(Hello {
             cluster: self.cluster,
@@ -100,6 +103,7 @@ impl Introduction {
             version_min: version,
             version_max: version,
             map_epoch,
+            to: to.to_owned(),
         })
     }
 }
@@ -112,6 +116,7 @@ impl Peers {
             links: RefCell::new(links.collect()),
             by_replica: RefCell::default(),
             map_epoch: Cell::new(0),
+            map: RefCell::default(),
             started: Cell::new(false),
             stopped: Cell::new(false),
         }
@@ -119,13 +124,16 @@ impl Peers {
 
     /// Which life of each member counts from now on, and where the map says that it is.
     pub(crate) fn update(self: &Rc<Peers>, map: &PlacementMap) {
-        let mut by_replica = BTreeMap::new();
+        // Who was removed may still have to vote on that, and be told; unless another has its name.
+        let mut by_replica = self.by_replica.take();
+        by_replica.retain(|_, link| map.node_named(&link.name).is_none());
         for node in map.nodes().iter().filter(|node| node.name != self.me.name) {
             let link = self.link(&node.name).unwrap_or_else(|| self.add(node));
             link.mapped.set(Some(node.peer_address));
             by_replica.insert(node.replica, link);
         }
         *self.by_replica.borrow_mut() = by_replica;
+        *self.map.borrow_mut() = map.encode().into();
         self.map_epoch.set(map.epoch());
     }
 
@@ -214,6 +222,7 @@ async fn run_link(peers: Rc<Peers>, link: Rc<Link>) {
             let ended = write_link(&peers, &link, &mut writer).await;
             link.connected.set(false);
             tracing::debug!(peer = link.name, ?ended, "the connection has ended");
+            failures += 1; // It may not have been whom we meant.
             drop(reader);
         }
         if !peers.stopped.get() {
@@ -225,7 +234,9 @@ async fn run_link(peers: Rc<Peers>, link: Rc<Link>) {
 /// Writes what there is to say until the connection breaks or seems half open.
 async fn write_link(peers: &Peers, link: &Link, writer: &mut TcpWriter) -> std::io::Result<()> {
     let mut bytes = BytesMut::new();
-    encode(&peers.me.hello(peers.map_epoch.get()), &mut bytes);
+    encode(&peers.me.hello(&link.name, peers.map_epoch.get()), &mut bytes);
+    let (epoch, placement) = (peers.map_epoch.get(), peers.map.borrow().clone());
+    encode(&Frame::MapReply(MapReply { epoch, placement }), &mut bytes);
     let since = runtime::clock::monotonic_us();
     loop {
         while !bytes.is_empty() {
@@ -248,7 +259,7 @@ async fn write_link(peers: &Peers, link: &Link, writer: &mut TcpWriter) -> std::
         fill(peers, link, &mut bytes);
         if woken.is_err() && bytes.is_empty() {
             // Who has nothing to say, votes nowhere for instance, is there nevertheless.
-            encode(&peers.me.hello(peers.map_epoch.get()), &mut bytes);
+            encode(&peers.me.hello(&link.name, peers.map_epoch.get()), &mut bytes);
         }
     }
 }

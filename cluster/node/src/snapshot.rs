@@ -151,8 +151,9 @@ impl Node {
             state: state.into(),
         };
         let slots = if number == PLACEMENT_GROUP { 0..0 } else { self.slots_of(number) };
-        // Without a limit: who lags must be brought up to date, whatever is written meanwhile.
-        let cut = Rc::new(Cut::new(slots, usize::MAX));
+        // Without a limit: who lags must be brought up to date, whatever is written meanwhile. (There is a
+        // note at most for each key that the shard has now.)
+        let cut = Rc::new(Cut::new(slot, slots, usize::MAX));
         group.cuts.push(Rc::downgrade(&cut));
         Some((begin, cut))
     }

@@ -76,6 +76,7 @@ impl Talk {
             version_min: version,
             version_max: version,
             map_epoch: 1,
+            to: "tested".to_owned(),
         }))
         .await;
         talk

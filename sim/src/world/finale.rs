@@ -177,10 +177,11 @@ fn lag(world: &World) -> Result<(), String> {
             return Err(format!("{} is down", super::host_name(index)));
         };
         let (epoch, voters) = node.placement();
-        if newest.as_ref().is_some_and(|(known, _)| *known != epoch) {
-            return Err(format!("{} has a map of epoch {epoch}", super::host_name(index)));
+        let here = (epoch, voters);
+        if newest.as_ref().is_some_and(|known| *known != here) {
+            return Err(format!("{} has another map, of epoch {epoch}", super::host_name(index)));
         }
-        newest = Some((epoch, voters));
+        newest = Some(here);
     }
     let (_, voters) = newest.unwrap_or_default();
     for (number, wanted) in (0..).zip(&voters) {

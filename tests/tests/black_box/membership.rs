@@ -47,12 +47,12 @@ fn nodes_join_and_are_replaced_while_clients_write() {
 
     // Its disk is that of a node which is none any more.
     let mut second = serve(&cluster.config_of(2), &folder.path);
-    assert_eq!(second.wait().unwrap().code(), Some(70));
+    assert_eq!(second.wait().unwrap().code(), Some(2));
     assert!(said_in(&log, "`node-2` was removed from the cluster"));
     fs::remove_dir_all(cluster.dir.join("node-2/data")).unwrap();
     let mut second = serve(&cluster.config_of(2), &folder.path);
     succeeds(&ask(&["replace", "node-4", "node-2"]));
-    assert_eq!(fourth.wait().unwrap().code(), Some(70), "it was replaced");
+    assert_eq!(fourth.wait().unwrap().code(), Some(2), "it was replaced");
 
     let ledger = load.stop();
     for node in 1..=3 {

@@ -21,11 +21,12 @@
 //! | --- | --- |
 //! | version, 1 | 1 |
 //! | `ReplaceNode` | 1 in 1, name, old 8, new 8, peer address, client address |
-//! | `SetAddresses` | 2 in 1, node 8, peer address, client address |
+//! | `SetAddresses` of earlier releases | 2 in 1, node 8, peer address, client address |
 //! | `SetVoters` | 3 in 1, epoch 8, shards 2, then each: shard 2, voters |
 //! | `Expect` | 4 in 1, epoch 8, name |
-//! | `Admit` | 5 in 1, name, identity 8, peer address, client address |
+//! | `Admit` | 5 in 1, epoch 8, name, identity 8, peer address, client address |
 //! | `Remove` | 6 in 1, epoch 8, name |
+//! | `SetAddresses` | 7 in 1, epoch 8, node 8, peer address, client address |
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -45,6 +46,7 @@ const SET_VOTERS: u8 = 3;
 const EXPECT: u8 = 4;
 const ADMIT: u8 = 5;
 const REMOVE: u8 = 6;
+const SET_ADDRESSES_AT: u8 = 7;
 
 impl PlacementMap {
     /// The map as bytes.
@@ -133,8 +135,14 @@ impl MapCommand {
                 put_address(&mut out, *peer_address);
                 put_address(&mut out, *client_address);
             }
-            MapCommand::SetAddresses { node, peer_address, client_address } => {
-                out.push(SET_ADDRESSES);
+            MapCommand::SetAddresses { at_epoch, node, peer_address, client_address } => {
+                match at_epoch {
+                    0 => out.push(SET_ADDRESSES),
+                    _ => {
+                        out.push(SET_ADDRESSES_AT);
+                        out.extend(at_epoch.to_le_bytes());
+                    }
+                }
                 out.extend(node.0.to_le_bytes());
                 put_address(&mut out, *peer_address);
                 put_address(&mut out, *client_address);
@@ -154,8 +162,9 @@ impl MapCommand {
                 out.extend(at_epoch.to_le_bytes());
                 put_name(&mut out, name);
             }
-            MapCommand::Admit { name, replica, peer_address, client_address } => {
+            MapCommand::Admit { at_epoch, name, replica, peer_address, client_address } => {
                 out.push(ADMIT);
+                out.extend(at_epoch.to_le_bytes());
                 put_name(&mut out, name);
                 out.extend(replica.0.to_le_bytes());
                 put_address(&mut out, *peer_address);
@@ -183,6 +192,7 @@ impl MapCommand {
                 client_address: reader.address()?,
             },
             SET_ADDRESSES => MapCommand::SetAddresses {
+                at_epoch: 0,
                 node: ReplicaId(reader.u64("a node's identity")?),
                 peer_address: reader.address()?,
                 client_address: reader.address()?,
@@ -198,7 +208,14 @@ impl MapCommand {
             EXPECT => {
                 MapCommand::Expect { at_epoch: reader.u64("an epoch")?, name: reader.name()? }
             }
+            SET_ADDRESSES_AT => MapCommand::SetAddresses {
+                at_epoch: reader.epoch()?,
+                node: ReplicaId(reader.u64("a node's identity")?),
+                peer_address: reader.address()?,
+                client_address: reader.address()?,
+            },
             ADMIT => MapCommand::Admit {
+                at_epoch: reader.u64("an epoch")?,
                 name: reader.name()?,
                 replica: ReplicaId(reader.u64("a node's identity")?),
                 peer_address: reader.address()?,
@@ -265,6 +282,12 @@ impl Reader<'_> {
 
     fn u64(&mut self, what: &'static str) -> Result<u64, MapError> {
         Ok(u64::from_le_bytes(self.take(what)?))
+    }
+
+    /// Of which 0 means something else.
+    fn epoch(&mut self) -> Result<u64, MapError> {
+        let epoch = self.u64("an epoch")?;
+        if epoch == 0 { Err(self.expected("an epoch from 1 on")) } else { Ok(epoch) }
     }
 
     /// A version that this release reads: `highest`, or an older one.

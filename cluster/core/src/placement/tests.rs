@@ -118,6 +118,7 @@ fn a_refused_change_changes_nothing() {
         (set(0, voters(&[2, 1])), MapError::Duplicate("a voter of a shard".to_string())),
         (
             MapCommand::SetAddresses {
+                at_epoch: 1,
                 node: ReplicaId(9),
                 peer_address: address(1),
                 client_address: address(2),
@@ -147,8 +148,19 @@ fn voters_and_addresses_change_one_epoch_at_a_time() {
     let voters = Configuration::new(vec![ReplicaId(5), ReplicaId(1)]);
     map.apply(&set(3, voters.clone())).unwrap();
     let (peer_address, client_address) = (address(1), address(2));
-    map.apply(&MapCommand::SetAddresses { node: ReplicaId(5), peer_address, client_address })
-        .unwrap();
+    let moved = |at_epoch| MapCommand::SetAddresses {
+        at_epoch,
+        node: ReplicaId(5),
+        peer_address,
+        client_address,
+    };
+    map.apply(&moved(2)).unwrap();
+    let again = map.apply(&moved(2));
+    assert_eq!(
+        again,
+        Err(MapError::StaleEpoch { at: 2, now: 3 }),
+        "a map that has it stays as it is"
+    );
     assert_eq!(map.epoch(), 3);
     assert_eq!(map.shards()[3].voters, voters);
     assert_eq!(map.node(ReplicaId(5)).unwrap().peer_address, peer_address);
@@ -207,16 +219,15 @@ fn hostile_bytes_of(good: &[u8]) {
 #[test]
 fn a_node_is_expected_then_admitted_and_goes_when_it_has_no_votes() {
     let mut map = PlacementMap::initial(nodes(3), 4).unwrap();
-    let admit = admit("node-4", 4);
-    let refused = map.apply(&admit).unwrap_err();
+    let refused = map.apply(&admit(1, "node-4", 4)).unwrap_err();
     assert_eq!(refused.to_string(), "no node `node-4` is expected");
     map.apply(&expect(1, "node-4")).unwrap();
     assert_eq!((map.epoch(), map.expected()), (2, &["node-4".to_string()][..]));
     assert_eq!(map.node_named("node-4"), None);
-    map.apply(&admit).unwrap();
+    map.apply(&admit(2, "node-4", 4)).unwrap();
     assert!(map.expected().is_empty());
     assert_eq!(voting(&map, ReplicaId(4)), [false; 4]);
-    let twice = map.apply(&admit).unwrap_err();
+    let twice = map.apply(&admit(3, "node-4", 4)).unwrap_err();
     assert_eq!(twice, MapError::NotExpected("node-4".to_string()));
 
     let voter = map.apply(&remove(3, "node-1")).unwrap_err();
@@ -230,6 +241,23 @@ fn a_node_is_expected_then_admitted_and_goes_when_it_has_no_votes() {
 }
 
 #[test]
+fn what_only_one_node_has_is_not_begun_anew() {
+    let mut map = PlacementMap::initial(nodes(1), 4).unwrap();
+    map.apply(&expect(1, "node-2")).unwrap();
+    map.apply(&admit(2, "node-2", 2)).unwrap();
+    let replace = |name: &str, old: u64| MapCommand::ReplaceNode {
+        name: name.to_string(),
+        old: ReplicaId(old),
+        new: ReplicaId(old + 10),
+        peer_address: address(1),
+        client_address: address(2),
+    };
+    let refused = map.apply(&replace("node-1", 1)).unwrap_err();
+    assert_eq!(refused.to_string(), "4 shards have no other copy than that of `node-1`");
+    map.apply(&replace("node-2", 2)).unwrap();
+}
+
+#[test]
 fn a_name_is_expected_once_and_not_while_it_is_there() {
     let mut map = expecting();
     let before = map.clone();
@@ -238,7 +266,8 @@ fn a_name_is_expected_once_and_not_while_it_is_there() {
         (expect(2, "node-9"), MapError::Duplicate("node-9".to_string())),
         (expect(1, "node-8"), MapError::StaleEpoch { at: 1, now: 2 }),
         (expect(2, ""), MapError::Name(String::new())),
-        (admit("node-9", 1), MapError::Duplicate("node-1".to_string())),
+        (admit(1, "node-9", 9), MapError::StaleEpoch { at: 1, now: 2 }),
+        (admit(2, "node-9", 1), MapError::Duplicate("node-1".to_string())),
         (remove(1, "node-9"), MapError::StaleEpoch { at: 1, now: 2 }),
     ] {
         let refused = map.apply(&command).unwrap_err();
@@ -274,8 +303,9 @@ fn expect(at_epoch: u64, name: &str) -> MapCommand {
     MapCommand::Expect { at_epoch, name: name.to_string() }
 }
 
-fn admit(name: &str, id: u64) -> MapCommand {
+fn admit(at_epoch: u64, name: &str, id: u64) -> MapCommand {
     MapCommand::Admit {
+        at_epoch,
         name: name.to_string(),
         replica: ReplicaId(id),
         peer_address: address(9_000),
@@ -323,6 +353,13 @@ fn commands() -> Vec<MapCommand> {
             client_address: address(9_001),
         },
         MapCommand::SetAddresses {
+            at_epoch: 0,
+            node: ReplicaId(3),
+            peer_address: address(1),
+            client_address: address(2),
+        },
+        MapCommand::SetAddresses {
+            at_epoch: 8,
             node: ReplicaId(3),
             peer_address: address(1),
             client_address: address(2),
@@ -335,7 +372,7 @@ fn commands() -> Vec<MapCommand> {
             ],
         },
         expect(7, "node-9"),
-        admit("node-9", 9),
+        admit(7, "node-9", 9),
         remove(7, "node-9"),
     ]
 }

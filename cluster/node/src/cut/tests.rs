@@ -67,7 +67,7 @@ fn expected(keys: &[(&'static str, u64)]) -> BTreeMap<Bytes, u64> {
 fn what_is_written_later_is_not_in_it() {
     let mut store = store();
     (1..=3).for_each(|version| put(&mut store, ["a", "b", "c"][version as usize - 1], version));
-    let cut = Cut::new(all(), usize::MAX);
+    let cut = Cut::new(Slot(3), all(), usize::MAX);
     write(&cut, &mut store, 4, &[("a", true), ("new", true)]);
     write(&cut, &mut store, 5, &[("b", false), ("a", false)]);
     write(&cut, &mut store, 6, &[("a", true), ("b", true)]);
@@ -86,15 +86,17 @@ fn slots_that_are_given_out_at_different_times_are_as_of_one_moment() {
             put(&mut store, name, version);
         }
     }
-    let model = rest(&Cut::new(all(), usize::MAX), &store);
-    let cut = Cut::new(all(), usize::MAX);
+    let model = rest(&Cut::new(Slot(200), all(), usize::MAX), &store);
+    let cut = Cut::new(Slot(200), all(), usize::MAX);
     let (mut found, mut version) = (BTreeMap::new(), 1_000);
     loop {
         let some = cut.next(&store, 200).unwrap();
         if some.is_empty() {
             break;
         }
-        found.extend(some.into_iter().map(|frozen| (frozen.key, frozen.version)));
+        for frozen in some {
+            assert!(found.insert(frozen.key, frozen.version).is_none(), "each key once");
+        }
         let keys = (0..7).map(|step| names[(version as usize * 31 + step * 29) % 200].as_str());
         let keys: Vec<_> = keys.zip([true, false].into_iter().cycle()).collect();
         write(&cut, &mut store, version, &keys);
@@ -108,7 +110,7 @@ fn slots_that_are_given_out_at_different_times_are_as_of_one_moment() {
 fn a_part_has_at_least_one_key_and_no_more_than_fit() {
     let mut store = store();
     (1..=50).for_each(|version| put(&mut store, &format!("{{one}}{version}"), version));
-    let cut = Cut::new(all(), usize::MAX);
+    let cut = Cut::new(Slot(50), all(), usize::MAX);
     assert_eq!(cut.next(&store, 0).unwrap().len(), 1);
     let some = cut.next(&store, 200).unwrap();
     let bytes = |frozen: &Frozen| ENTRY_OVERHEAD + frozen.key.len() + frozen.size as usize;
@@ -120,10 +122,15 @@ fn a_part_has_at_least_one_key_and_no_more_than_fit() {
 #[test]
 fn a_cut_that_would_need_too_many_notes_breaks_and_says_so() {
     let mut store = store();
-    put(&mut store, "a", 1);
-    let cut = Cut::new(all(), 10 * NOTE_OVERHEAD);
     let names: Vec<String> = (0..100).map(|number| format!("key-{number}")).collect();
-    for (name, version) in names.iter().zip(2..) {
+    names.iter().zip(1..).for_each(|(name, version)| put(&mut store, name, version));
+    let cut = Cut::new(Slot(100), all(), 10 * NOTE_OVERHEAD);
+    for version in 101..1_000 {
+        // Keys that come and go cost nothing.
+        write(&cut, &mut store, version, &[("new", true), (&format!("new-{version}"), true)]);
+    }
+    assert!(!cut.is_broken() && cut.note_bytes.get() == 0);
+    for (name, version) in names.iter().zip(1_000..) {
         write(&cut, &mut store, version, &[(name, true)]);
         // The same key again costs nothing.
         write(&cut, &mut store, version, &[(name, true)]);
@@ -136,7 +143,7 @@ fn a_cut_that_would_need_too_many_notes_breaks_and_says_so() {
 fn a_write_to_a_slot_that_was_given_out_costs_nothing() {
     let mut store = store();
     put(&mut store, "a", 1);
-    let cut = Rc::new(Cut::new(all(), usize::MAX));
+    let cut = Rc::new(Cut::new(Slot(1), all(), usize::MAX));
     assert_eq!(rest(&cut, &store), expected(&[("a", 1)]));
     write(&cut, &mut store, 2, &[("a", true), ("b", true)]);
     assert!(cut.notes.borrow().is_empty());

@@ -8,6 +8,8 @@ use crate::combinators::either;
 
 /// `EX_SOFTWARE` of sysexits.h: restart me, I recover from the log.
 const EXIT_CODE: i32 = 70;
+/// As for a wrong configuration: do not restart me.
+const EXIT_CODE_USAGE: i32 = 2;
 
 /// Ends this process because what it keeps can no longer be trusted. Nothing more is written; the
 /// supervisor restarts it, and it recovers.
@@ -20,6 +22,12 @@ pub async fn fail(reason: &str) -> Infallible {
 pub fn fail_now(reason: String) -> ! {
     tracing::error!(%reason, "this process ends now, to recover when it is started again");
     std::process::exit(EXIT_CODE)
+}
+
+/// As `fail_now`, where starting again changes nothing: a person has to do something first.
+pub fn give_up(reason: String) -> ! {
+    tracing::error!(%reason, "this process ends now; starting it again changes nothing");
+    std::process::exit(EXIT_CODE_USAGE)
 }
 
 /// Waits until somebody asks this process to end: SIGTERM, or SIGINT from a terminal.

@@ -31,6 +31,9 @@ pub struct Hello {
     /// The epoch of the speaker's placement map.
     #[prost(uint64, tag = "6")]
     pub map_epoch: u64,
+    /// The name of the node that it is for; empty for any.
+    #[prost(string, tag = "7")]
+    pub to: String,
 }
 
 /// Work for a group's leader: commands, or one of `versions_of`, `open_session`, `placement`, `transfer`,

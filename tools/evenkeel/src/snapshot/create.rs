@@ -101,8 +101,9 @@ impl Creation {
             while let Some(why) = self.take_shard(shard).await? {
                 if TRIES_MAX <= tries {
                     let what = format!("shard {shard} could not be fetched, {tries} times: {why}");
-                    return Err(Failure::new(Exit::Unavailable, what)
-                        .next("Try again when the cluster is quieter."));
+                    return Err(Failure::new(Exit::Unavailable, what).next(
+                        "Try again later; the nodes' logs and `evenkeel status` may say more.",
+                    ));
                 }
                 tries += 1;
                 self.progress.note(&format!("shard {shard} once more: {why}"));
@@ -129,7 +130,10 @@ impl Creation {
                     self.write()?;
                 }
                 Step::Done => break,
-                Step::Gone(why) => return Ok(Some(why)),
+                Step::Gone(why) => {
+                    self.client.end(&begun).await; // Should it be held all the same.
+                    return Ok(Some(why));
+                }
             }
             self.tell(shard);
         }

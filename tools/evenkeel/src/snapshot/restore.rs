@@ -48,7 +48,7 @@ pub(super) fn run(arguments: &RestoreArguments) -> Result<(), Failure> {
         Some(reason) => {
             let what = format!("{} of {} keys were refused", report.refused, report.keys);
             Err(Failure::new(Exit::Failed, format!("{what}; the first: {reason}"))
-                .next("See to the reason, then run it again with --replace."))
+                .next(format!("See to the reason, then run it again with {}.", again(arguments))))
         }
     }
 }
@@ -71,8 +71,10 @@ async fn restore(
         report.expired += batch.keys - batch.items.len() as u64;
         let outcomes = client.write(batch.items, arguments.merge).await.map_err(|failure| {
             failure.next(format!(
-                "{} of {} keys have been restored: run it again with --replace to go on",
-                report.restored, contents.keys
+                "{} of {} keys have been restored: run it again with {} to go on",
+                report.restored,
+                contents.keys,
+                again(arguments)
             ))
         })?;
         outcomes.into_iter().for_each(|outcome| report.note(outcome));
@@ -85,6 +87,11 @@ async fn restore(
             return Ok(report);
         }
     }
+}
+
+/// With what to go on: what `--merge` was to protect must not be replaced.
+fn again(arguments: &RestoreArguments) -> &'static str {
+    if arguments.merge { "--merge" } else { "--replace" }
 }
 
 /// What is written together.

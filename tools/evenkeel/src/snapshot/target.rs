@@ -8,6 +8,8 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use evenkeel_runtime::random_u64;
+
 use crate::failure::{Exit, Failure};
 
 /// Its owner only: the file has all the data.
@@ -28,15 +30,21 @@ impl Target {
             let what = format!("{} is no name for a file", path.display());
             return Err(Failure::new(Exit::Usage, what));
         };
-        if path.is_dir() {
-            let what = format!("{} is a folder", path.display());
-            return Err(Failure::new(Exit::Usage, what).next("Name a file in it."));
-        }
-        if !may_replace && path.exists() {
-            return Err(exists(path));
+        match fs::symlink_metadata(path).map(|there| there.file_type()) {
+            Ok(kind) if kind.is_dir() => {
+                let what = format!("{} is a folder", path.display());
+                return Err(Failure::new(Exit::Usage, what).next("Name a file in it."));
+            }
+            Ok(kind) if !kind.is_file() => {
+                let what = format!("{} is a link or a device, not a file", path.display());
+                return Err(Failure::new(Exit::Usage, what).next("Name the file itself."));
+            }
+            Ok(_) if !may_replace => return Err(exists(path)),
+            Ok(_) | Err(_) => (),
         }
         let mut part = name.to_owned();
-        part.push(format!(".part-{}", std::process::id()));
+        // Not the process's number: in a container it is always the same.
+        part.push(format!(".part-{:016x}", random_u64()));
         let part = path.with_file_name(part);
         let file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(&part);
         let file = file.map_err(|error| {
@@ -103,9 +111,10 @@ impl Target {
 
     fn refused(&self, error: &io::Error) -> Failure {
         let what = format!("cannot write the backup {}", self.path.display());
-        Failure::new(Exit::Internal, what)
-            .because(error)
-            .next("There is no file of that name, and what was written of it is removed.")
+        Failure::new(Exit::Internal, what).because(error).next(match self.may_replace {
+            true => "What was written of it is removed; a file of that name is as it was before.",
+            false => "There is no file of that name, and what was written of it is removed.",
+        })
     }
 }
 

@@ -135,8 +135,9 @@ fn balance_adds_votes_where_there_are_too_few() {
         let (name, at_epoch) = (format!("node-{id}"), map.epoch());
         map.apply(&MapCommand::Expect { at_epoch, name: name.clone() }).unwrap();
         let NodeInfo { peer_address, client_address, .. } = nodes(id).pop().unwrap();
-        let replica = ReplicaId(id);
-        map.apply(&MapCommand::Admit { name, replica, peer_address, client_address }).unwrap();
+        let (at_epoch, replica) = (map.epoch(), ReplicaId(id));
+        let admit = MapCommand::Admit { at_epoch, name, replica, peer_address, client_address };
+        map.apply(&admit).unwrap();
         let plan = balance(&map, &[]);
         let after = apply(&map, &plan);
         let voter_count = VOTER_COUNT_WANTED.min(id as usize);

@@ -159,6 +159,7 @@ fn others() -> Vec<Message> {
             version_min: 1,
             version_max: 2,
             map_epoch: 3,
+            to: "two".into(),
         }),
         Message::MapRequest(MapRequest { epoch: 3 }),
         Message::MapReply(MapReply { epoch: 4, placement: BYTES }),
