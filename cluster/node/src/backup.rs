@@ -40,11 +40,11 @@ use crate::request::{Request, Task};
 use crate::views::is_over;
 
 /// So many snapshots one replica hands out at a time.
-const BACKUP_COUNT_MAX: usize = 16;
+const BACKUP_COUNT_MAX: usize = 4;
 /// A client that asks for nothing for so long has gone.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// How often it is looked whether one has gone, and whether the disk is short of room.
-const PAUSE: Duration = Duration::from_millis(500);
+const PAUSE: Duration = Duration::from_millis(100);
 /// What may be noted, in bytes, of keys that change while a snapshot of their shard is under way.
 const NOTE_BYTES_MAX: usize = 128 * 1024 * 1024;
 /// A holder that cannot be reached for so long has gone.
@@ -146,10 +146,14 @@ impl Node {
         })
     }
 
+    /// Asks until there is an answer. A holder that takes long is not given up for as long as it is heard of
+    /// at all: values that are read one by one from a slow disk take their time.
     async fn ask_holder(self: &Rc<Node>, token: Token, task: Task) -> Result<Reply, String> {
         let request = Request { group: u32::from(token.shard) + 1, task, stamp: None };
-        let patience = HOLDER_PATIENCE.min(self.config.request_timeout);
-        let deadline = runtime::clock::monotonic_us() + patience.as_micros() as u64;
+        let us = |duration: Duration| duration.as_micros() as u64;
+        let mut heard_us = runtime::clock::monotonic_us();
+        let deadline = heard_us + us(self.config.request_timeout);
+        let patience_us = us(HOLDER_PATIENCE.min(self.config.request_timeout));
         loop {
             let answer = if self.is_self(token.holder) {
                 match self.lead(&request, self.attempt(&request)).await {
@@ -159,18 +163,34 @@ impl Node {
             } else {
                 self.forward(token.holder, &request, deadline).await
             };
-            match answer {
-                Answer::Reply(Reply::Error(text)) => return Err(text.to_string()),
-                Answer::Reply(reply) => return Ok(reply),
-                Answer::NotHere(_) | Answer::Lost if deadline <= runtime::clock::monotonic_us() => {
-                    return Err(gone(&format!(
-                        "the node that holds the snapshot of shard {} does not answer",
-                        token.shard
-                    )));
-                }
-                Answer::NotHere(_) | Answer::Lost => runtime::sleep(RETRY_PAUSE).await,
+            if let Answer::Reply(reply) = answer {
+                return match reply {
+                    Reply::Error(text) => Err(text),
+                    reply => Ok(reply),
+                };
             }
+            let now_us = runtime::clock::monotonic_us();
+            if self.is_heard(token.holder) {
+                heard_us = now_us;
+            }
+            if patience_us <= now_us.saturating_sub(heard_us) {
+                let shard = token.shard;
+                return Err(gone(&format!("the node that holds shard {shard} is not heard of")));
+            }
+            if deadline <= now_us {
+                return Err(format!(
+                    "TIMEOUT the node that holds the snapshot of shard {} takes long: ask again",
+                    token.shard
+                ));
+            }
+            runtime::sleep(RETRY_PAUSE).await;
         }
+    }
+
+    fn is_heard(&self, replica: ReplicaId) -> bool {
+        let map = self.map.borrow();
+        let name = map.node(replica).map(|node| &node.name);
+        self.is_self(replica) || name.is_some_and(|name| self.peers.is_connected(name))
     }
 
     /// The leader's part of `begin`. `confirmed`: a quorum has just confirmed it.
@@ -308,7 +328,8 @@ impl Node {
             };
             if let Err(key) = self.thaw(frozen, take).await {
                 if backup.cut.is_broken() || self.closing.get() {
-                    return Err(gone("it was given up")); // With its pin, what it read may have gone.
+                    // It was given up meanwhile, and its pin with it: nothing is known of the value.
+                    return Err(gone("it is not held any more"));
                 }
                 let _moved_on = self.damaged(&key);
                 return Err(gone("a value of it is damaged on the disk of the node that holds it"));
@@ -334,9 +355,11 @@ impl Node {
         }
     }
 
-    /// Whether writes are refused for want of room that pins hold back.
+    /// Whether compaction is pressed for room that pins hold back: soon writes would be refused.
     fn is_held_up(&self) -> bool {
-        self.is_short_of_room() && 0 < self.engine.borrow().leaving_count()
+        let engine = self.engine.borrow();
+        let is_short = engine.room() < compaction::ROOM_LOW_SEGMENTS * engine.segment_size();
+        is_short && 0 < engine.leaving_count()
     }
 
     fn is_short_of_room(&self) -> bool {

@@ -88,6 +88,38 @@ fn a_full_disk_refuses_writes_reads_on_and_frees_itself() {
     stop(node);
 }
 
+/// Goal: a backup that somebody has begun and does not finish keeps nobody from writing. Method: a snapshot
+/// whose first part is asked for again and again, while more is overwritten than the disk may take.
+#[test]
+fn a_backup_that_is_not_finished_gives_the_disk_back() {
+    let folder = Folder::new();
+    let port = free_ports(1);
+    let node = serve(&folder, port, &[SMALL]);
+    until_it_serves(port);
+    let mut resp = Resp::connect(port).unwrap();
+    (0..50).for_each(|number| assert_eq!(set(&mut resp, number), ok()));
+    let Answer::Array(begun) = resp.ask("EVENKEEL SNAPSHOT BEGIN 0") else { panic!("no snapshot") };
+    let [_, Answer::Bulk(token), ..] = &begun[..] else { panic!("{begun:?}") };
+    let token = String::from_utf8(token.clone()).unwrap();
+    let first = resp.ask(&format!("EVENKEEL SNAPSHOT NEXT {token} 0"));
+    assert!(matches!(first, Answer::Bulk(_) | Answer::Null), "{first:?}");
+    let mut gone = None;
+    for number in 0..1_500 {
+        wait_until("a write is taken", || set(&mut resp, number % 50) == ok());
+        let again = resp.ask(&format!("EVENKEEL SNAPSHOT NEXT {token} 0"));
+        if gone.is_none() && again != first {
+            gone = Some((number, again));
+        }
+    }
+    let (number, Answer::Error(text)) = gone.expect("the log is larger than the disk") else {
+        panic!("the same part is another one")
+    };
+    assert!(text.starts_with("NOSNAPSHOT it is not held any more"), "{text}");
+    assert!(300 < number, "given up after {number} writes: there was room for more");
+    check(&mut resp, 0..50);
+    stop(node);
+}
+
 /// Goal: the log knows a clean stop from a crash, and says which it was. Method: one of each.
 #[test]
 fn a_stop_by_signal_is_clean_and_a_kill_is_not() {

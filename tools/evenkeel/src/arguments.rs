@@ -333,6 +333,9 @@ pub(crate) struct CreateArguments {
     /// Replace the file if it exists.
     #[arg(long)]
     pub force: bool,
+    /// Go no faster than this, in MiB a second, to leave more of the nodes to their clients.
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..))]
+    pub rate: Option<u64>,
     #[command(flatten)]
     pub target: SnapshotTarget,
     /// For people, or for programs.

@@ -35,6 +35,8 @@ struct Creation {
     frames: Vec<u8>,
     shard_count: u32,
     cluster: u64,
+    /// Bytes a second at most.
+    rate: Option<u64>,
 }
 
 pub(super) fn run(arguments: &CreateArguments) -> Result<(), Failure> {
@@ -90,7 +92,18 @@ impl Creation {
         let contents = Contents::begin(target.path().display().to_string(), &header);
         let progress = Progress::new();
         let (shard_count, cluster) = (header.shard_count, header.cluster);
-        Ok(Creation { client, target, writer, contents, progress, frames, shard_count, cluster })
+        let rate = arguments.rate.map(|mib| mib << 20);
+        Ok(Creation {
+            client,
+            target,
+            writer,
+            contents,
+            progress,
+            frames,
+            shard_count,
+            cluster,
+            rate,
+        })
     }
 
     async fn take_shards(&mut self) -> Result<(), Failure> {
@@ -128,6 +141,7 @@ impl Creation {
                 Step::Part(part) => {
                     self.keep(&begun, &part)?;
                     self.write()?;
+                    self.slow_down().await;
                 }
                 Step::Done => break,
                 Step::Gone(why) => {
@@ -156,6 +170,16 @@ impl Creation {
             self.contents.note_deadline(entry.expires_at_ms, begun.taken_ms);
         }
         Ok(())
+    }
+
+    /// Waits until what has been written is no more than it may be by now.
+    async fn slow_down(&self) {
+        let Some(rate) = self.rate else { return };
+        let due = self.writer.progress().offset as f64 / rate as f64;
+        let early = due - self.progress.seconds();
+        if 0.0 < early {
+            sleep(Duration::from_secs_f64(early)).await;
+        }
     }
 
     fn write(&mut self) -> Result<(), Failure> {
