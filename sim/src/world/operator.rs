@@ -132,6 +132,7 @@ fn is_fair(refusal: &str) -> bool {
     late || refusal.contains("has no vote")
         || refusal.contains("is still led by")
         || refusal.contains("still votes on")
+        || refusal.contains("can be reached from here")
         || refusal.contains("drain it first")
         || refusal.contains("has no leader")
         || refusal.contains("no node is called")
