@@ -36,8 +36,8 @@ pub struct AtRestArguments {
     /// Sizes of values, in bytes.
     #[arg(long, value_delimiter = ',', default_values_t = [256, 1024, 4096])]
     pub(crate) value_sizes: Vec<usize>,
-    /// Puts of one turn.
-    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..))]
+    /// Puts of one turn; the kernel counts a thread's time in steps of some milliseconds.
+    #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) puts: u64,
     /// Rounds; of each figure the median is given, of the ratios to `plain` the range too.
     #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u64).range(1..))]
