@@ -16,7 +16,7 @@ use evenkeel_core::placement::{NodeInfo, PlacementMap};
 use evenkeel_runtime as runtime;
 use evenkeel_runtime::net::TcpStream;
 use evenkeel_wire::peer::Message as Frame;
-use evenkeel_wire::peer::messages::{Join, JoinReply};
+use evenkeel_wire::peer::messages::{Join, JoinReply, MetLife};
 
 use crate::bugs::{Bug, planted};
 use crate::config::{ClusterConfig, NodeConfig};
@@ -38,6 +38,8 @@ pub(crate) struct Birth {
     pub(crate) replica: ReplicaId,
     pub(crate) founder: bool,
     pub(crate) map: PlacementMap,
+    /// Lives that others have met, and told of: who comes later must not know less than who goes.
+    pub(crate) met: Vec<(String, ReplicaId)>,
 }
 
 /// What the others said.
@@ -100,11 +102,13 @@ pub(crate) async fn be_born(config: &NodeConfig) -> Result<Birth, NodeError> {
         match verdict {
             Verdict::Founder => {
                 let replica = founder_id(cluster.id, &config.name);
-                return Ok(Birth { replica, founder: true, map: founding_map(cluster)? });
+                let (map, met) = (founding_map(cluster)?, Vec::new());
+                return Ok(Birth { replica, founder: true, map, met });
             }
             Verdict::Newcomer if planted(Bug::OldIdentityReused) => {
                 let replica = founder_id(cluster.id, &config.name);
-                return Ok(Birth { replica, founder: true, map: founding_map(cluster)? });
+                let (map, met) = (founding_map(cluster)?, Vec::new());
+                return Ok(Birth { replica, founder: true, map, met });
             }
             Verdict::Newcomer => break,
             Verdict::AtOdds => {
@@ -127,10 +131,16 @@ pub(crate) async fn be_born(config: &NodeConfig) -> Result<Birth, NodeError> {
 async fn join(config: &NodeConfig, others: &[SocketAddr]) -> Result<Birth, NodeError> {
     let replica = ReplicaId(runtime::random_u64().max(1));
     tracing::info!(replica = replica.0, "this disk is empty: joining the cluster as a new node");
-    let mut told = None;
+    let (mut told, mut met) = (None, Vec::new());
     loop {
         for address in others {
             let Some(reply) = ask(config, *address, replica).await else { continue };
+            for MetLife { name, replica } in reply.met {
+                let life = (name, ReplicaId(replica));
+                if !met.contains(&life) {
+                    met.push(life);
+                }
+            }
             let Ok(map) = PlacementMap::decode(&reply.placement) else { continue };
             let (there, here) = (map.shards().len(), config.cluster.shard_count);
             if there != here as usize {
@@ -147,7 +157,8 @@ async fn join(config: &NodeConfig, others: &[SocketAddr]) -> Result<Birth, NodeE
                 told = Some(Verdict::Unknown);
             }
             if map.node(replica).is_some() {
-                return Ok(Birth { replica, founder: false, map });
+                met.retain(|(name, _)| *name != config.name);
+                return Ok(Birth { replica, founder: false, map, met });
             }
             if is_strange(&map, &config.name) {
                 tell_once(&mut told, Verdict::Stranger, &config.name);

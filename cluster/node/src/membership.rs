@@ -16,7 +16,7 @@ use evenkeel_core::consensus::ReplicaId;
 use evenkeel_core::placement::{MapCommand, PlacementMap};
 use evenkeel_runtime as runtime;
 use evenkeel_wire::peer::Message as Frame;
-use evenkeel_wire::peer::messages::{Join, JoinReply, MapReply};
+use evenkeel_wire::peer::messages::{Join, JoinReply, MapReply, MetLife};
 
 use crate::api::{NodePlace, NodeState};
 use crate::config::{Member, NODE_COUNT_MAX};
@@ -33,10 +33,7 @@ const REMOVED_GRACE_US: u64 = 5_000_000;
 impl Node {
     /// Answers a node with an empty disk: is its name known, and if it asks for it, make room for it.
     pub(crate) fn answer_join(self: &Rc<Node>, join: &Join) -> JoinReply {
-        // Once the map has changed, a majority can decide that somebody takes this name's place: whoever
-        // has it must not begin again as if the cluster did.
-        let met = self.met.borrow().iter().any(|(name, _)| *name == join.name)
-            || 1 < self.map.borrow().epoch() && self.map.borrow().node_named(&join.name).is_some();
+        let met = self.met.borrow().iter().any(|(name, _)| *name == join.name);
         if join.node != 0 {
             self.make_room(join);
         }
@@ -57,7 +54,15 @@ impl Node {
             placement: map.encode().into(),
             refused,
             leader: None,
+            met: self.met_lives(),
         }
+    }
+
+    fn met_lives(&self) -> Vec<MetLife> {
+        let me = (self.config.name.clone(), self.replica);
+        let met = self.met.borrow();
+        let lives = met.iter().chain([&me]);
+        lives.map(|(name, replica)| MetLife { name: name.clone(), replica: replica.0 }).collect()
     }
 
     /// Has it decided that the newcomer takes its old life's place, or that of a name that is expected.

@@ -234,20 +234,23 @@ async fn found(
     disk: Box<dyn Disk>,
     birth: Birth,
 ) -> Result<Foundation, NodeError> {
-    let Birth { replica, founder, map } = birth;
+    let Birth { replica, founder, map, met } = birth;
     let identity =
         Identity { cluster: config.cluster.id, node: replica.0, name: config.name.clone() };
     let mut engine = Engine::create(disk, config.engine.clone(), identity).await?;
-    let state = State::Genesis { founder, map: map.encode() };
+    let known = met.iter().cloned().map(|(name, replica)| State::Met { name, replica });
+    // The map comes last: without it the node was never born, and asks again.
+    let states = known.chain([State::Genesis { founder, map: map.encode() }]);
+    let part_size = state::part_size(engine.segment_size());
     let mut sequence = engine.durable();
-    for payload in state.payloads(state::part_size(engine.segment_size())) {
+    for payload in states.flat_map(|state| state.payloads(part_size)) {
         sequence = engine.append(&state_record(PLACEMENT_GROUP, Slot(0), &payload))?.0;
     }
     let mut events = Vec::new();
     while engine.durable() < sequence {
         std::future::poll_fn(|context| engine.poll(context, &mut events)).await?;
     }
-    let (met, recovered) = (Vec::new(), BTreeMap::new());
+    let recovered = BTreeMap::new();
     Ok(Foundation { engine, replica, founder, genesis: map.clone(), map, met, recovered })
 }
 
@@ -282,7 +285,7 @@ async fn recover(
         let has_pages = page_segments.contains(&segment) && !planted(Bug::PagesGivenUp);
         has_pages || store.live_bytes().contains_key(&segment)
     });
-    // The first record of every log; without it the node died before it was born.
+    // It comes with the first records of every log; without it the node died before it was born.
     let Some((founder, genesis)) = genesis else {
         return Err(NodeError::Config {
             problem: "the data directory was abandoned while it was being set up: empty it"

@@ -335,6 +335,20 @@ pub struct JoinReply {
     /// Ask this node instead.
     #[prost(uint64, optional, tag = "5")]
     pub leader: Option<u64>,
+    /// The lives that the answering node has met: what it knows must not end with its disk.
+    #[prost(message, repeated, tag = "6")]
+    pub met: Vec<MetLife>,
+}
+
+/// A life of a member that somebody has met.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct MetLife {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// Its identity.
+    #[prost(uint64, tag = "2")]
+    pub replica: u64,
 }
 
 /// "How are you?"

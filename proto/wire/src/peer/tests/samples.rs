@@ -176,6 +176,7 @@ fn others() -> Vec<Message> {
             placement: BYTES,
             refused: "no".into(),
             leader: Some(1),
+            met: vec![MetLife { name: "one".into(), replica: 1 }],
         }),
         Message::StatusRequest(StatusRequest { id: 1 }),
         Message::StatusReply(StatusReply {
