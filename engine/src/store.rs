@@ -170,9 +170,13 @@ impl Store {
     pub fn get(&mut self, slot: u16, key: &[u8]) -> Option<Found<'_>> {
         let hash = self.hash(key);
         self.policy.seen(hash);
-        let place = self.find(slot, Tag::of(hash), key);
+        let mut place = self.find(slot, Tag::of(hash), key);
         if self.policy.samples(hash) {
             self.tell_auto(hash, place);
+            if self.memory_bytes_max < self.bytes_used() {
+                self.evict(); // What the sample has come to take, somebody has to give.
+                place = self.find(slot, Tag::of(hash), key);
+            }
         }
         let Some(place) = place else {
             self.stats.misses += 1;

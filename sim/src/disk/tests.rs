@@ -292,7 +292,7 @@ fn bad_weather_reaches_the_caller() {
         assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
         drive.set_weather(Weather { flush_errors_ppm: 1_000_000, ..Weather::default() });
         assert!(finish(&mut disk, Operation::Flush { area: AREA }).await.result.is_err());
-        assert_eq!(drive.felt(), [(Kind::FlushError, 1)].into());
+        assert_eq!(drive.felt(), [(Kind::DiskFull, 1), (Kind::FlushError, 1)].into());
         drive.set_weather(Weather { stall: Duration::from_secs(3600), ..Weather::default() });
         disk.submit(Ticket(3), Operation::Flush { area: AREA });
         drive.set_weather(Weather::default());
