@@ -57,6 +57,8 @@ pub enum Bug {
     KeyRotationLosesOldWrap,
     /// A compressed value counts in the index as if it were not (`store::census`).
     CompressedCountsWhole,
+    /// `log::segments`: a log that wants no segment never learns that its disk is full no more.
+    FullForGood,
 }
 
 impl Bug {
@@ -83,6 +85,7 @@ impl Bug {
         Bug::FieldsNotAuthenticated,
         Bug::KeyRotationLosesOldWrap,
         Bug::CompressedCountsWhole,
+        Bug::FullForGood,
     ];
 
     /// Whether clients of a cluster can run into it. The others need more keys or more memory than a
@@ -127,6 +130,7 @@ impl Bug {
             Bug::FieldsNotAuthenticated => "fields-not-authenticated",
             Bug::KeyRotationLosesOldWrap => "key-rotation-loses-old-wrap",
             Bug::CompressedCountsWhole => "compressed-counts-whole",
+            Bug::FullForGood => "full-for-good",
         }
     }
 }

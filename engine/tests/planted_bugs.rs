@@ -13,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use evenkeel_engine::bugs::{Bug, plant};
-use model::{Dress, at_rest, damage, keep, power};
+use model::{Dress, at_rest, damage, keep, power, room};
 
 type Check = fn(u64) -> Result<(), String>;
 
@@ -32,6 +32,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("forged records", at_rest::check_forgery),
     ("rotation of keys", |seed| at_rest::check_rotation(seed).map(drop)),
     ("room for what is compressed", at_rest::check_room),
+    ("a disk that was full", room::check_full_disk),
 ];
 
 #[test]

@@ -69,6 +69,8 @@ pub(crate) struct Host {
     starts: Cell<u32>,
     /// How often it came up since its disk was empty.
     starts_on_this_disk: Cell<u32>,
+    /// It has ended itself because it was removed from the cluster.
+    is_outcast: Cell<bool>,
 }
 
 /// Everything there is in a run.
@@ -194,6 +196,7 @@ fn begin(plan: Plan, telling: Telling) -> Rc<World> {
             node: RefCell::default(),
             starts: Cell::new(0),
             starts_on_this_disk: Cell::new(0),
+            is_outcast: Cell::new(false),
         })
         .collect();
     let world = Rc::new(World {

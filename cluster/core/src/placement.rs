@@ -295,6 +295,11 @@ impl PlacementMap {
         &self.expected
     }
 
+    /// Whether a node of this name may join.
+    pub fn expects(&self, name: &str) -> bool {
+        self.expected.iter().any(|expected| expected == name)
+    }
+
     /// The node with this identity.
     pub fn node(&self, replica: ReplicaId) -> Option<&NodeInfo> {
         let index = self.nodes.binary_search_by_key(&replica, |node| node.replica).ok()?;

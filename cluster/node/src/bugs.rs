@@ -56,6 +56,8 @@ pub enum Bug {
     BackupUnconfirmed,
     /// `backup`: a snapshot is held for a client that has gone, for ever.
     BackupHeldForEver,
+    /// `membership`: a node that was removed from the cluster goes on.
+    RemovedLivesOn,
 }
 
 impl Bug {
@@ -85,6 +87,7 @@ impl Bug {
         Bug::BackupNotPinned,
         Bug::BackupUnconfirmed,
         Bug::BackupHeldForEver,
+        Bug::RemovedLivesOn,
     ];
 
     /// As people type it.
@@ -114,6 +117,7 @@ impl Bug {
             Bug::BackupNotPinned => "backup-not-pinned",
             Bug::BackupUnconfirmed => "backup-unconfirmed",
             Bug::BackupHeldForEver => "backup-held-for-ever",
+            Bug::RemovedLivesOn => "removed-lives-on",
         }
     }
 }

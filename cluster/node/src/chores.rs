@@ -162,7 +162,7 @@ impl Node {
     }
 
     /// Proposes something nobody waits for.
-    pub(crate) fn propose_unattended(
+    fn propose_unattended(
         self: &Rc<Node>,
         group: &mut crate::group::Group,
         payload: Bytes,

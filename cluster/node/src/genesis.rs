@@ -98,14 +98,12 @@ pub(crate) async fn be_born(config: &NodeConfig) -> Result<Birth, NodeError> {
         .collect();
     let mut told = None;
     loop {
-        let verdict = ask_all(config, &others).await;
+        let verdict = match ask_all(config, &others).await {
+            Verdict::Newcomer if planted(Bug::OldIdentityReused) => Verdict::Founder,
+            verdict => verdict,
+        };
         match verdict {
             Verdict::Founder => {
-                let replica = founder_id(cluster.id, &config.name);
-                let (map, met) = (founding_map(cluster)?, Vec::new());
-                return Ok(Birth { replica, founder: true, map, met });
-            }
-            Verdict::Newcomer if planted(Bug::OldIdentityReused) => {
                 let replica = founder_id(cluster.id, &config.name);
                 let (map, met) = (founding_map(cluster)?, Vec::new());
                 return Ok(Birth { replica, founder: true, map, met });
@@ -149,7 +147,7 @@ async fn join(config: &NodeConfig, others: &[SocketAddr]) -> Result<Birth, NodeE
                 );
                 return Err(NodeError::Config { problem });
             }
-            if !reply.refused.is_empty() && reply.refused != MET && told.is_none() {
+            if !reply.refused.is_empty() && told.is_none() {
                 tracing::error!(
                     reason = reply.refused,
                     "this node cannot begin with an empty disk"
@@ -184,7 +182,7 @@ fn tell_once(told: &mut Option<Verdict>, now: Verdict, name: &str) {
 }
 
 fn is_strange(map: &PlacementMap, name: &str) -> bool {
-    map.node_named(name).is_none() && !map.expected().iter().any(|expected| expected == name)
+    map.node_named(name).is_none() && !map.expects(name)
 }
 
 /// Who a map is about.

@@ -299,3 +299,54 @@ pub(crate) fn encode(frame: &Frame, bytes: &mut BytesMut) {
         tracing::error!(%error, "a frame was too large to be sent");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use evenkeel_core::placement::MapCommand;
+
+    use super::*;
+
+    fn node(replica: u64, name: &str) -> NodeInfo {
+        let address = "127.0.0.1:1".parse().expect("an address");
+        let (replica, name) = (ReplicaId(replica), name.to_owned());
+        NodeInfo { replica, name, peer_address: address, client_address: address }
+    }
+
+    /// Goal: the vote of a removed node counts until the voters have changed, so it is still sent to; but
+    /// not when another has its name.
+    #[test]
+    fn a_removed_replica_can_be_sent_to_until_another_has_its_name() {
+        let me = Introduction { cluster: 1, replica: ReplicaId(1), name: "me".to_owned() };
+        let peers = Rc::new(Peers::new(me, Vec::new()));
+        let mut map = PlacementMap::initial(vec![node(1, "me")], 1).expect("a map");
+        let mut change = |command: MapCommand| {
+            map.apply(&command).expect("it may be changed so");
+            peers.update(&map);
+            map.epoch()
+        };
+        let name = || "other".to_owned();
+        let admit = |at_epoch, replica| {
+            let NodeInfo { replica, name, peer_address, client_address } = node(replica, "other");
+            MapCommand::Admit { at_epoch, name, replica, peer_address, client_address }
+        };
+        let is_known = |replica| peers.by_replica.borrow().contains_key(&ReplicaId(replica));
+        let epoch = change(MapCommand::Expect { at_epoch: 1, name: name() });
+        let epoch = change(admit(epoch, 2));
+        assert!(is_known(2));
+        let epoch = change(MapCommand::Remove { at_epoch: epoch, name: name() });
+        assert!(is_known(2), "removed, and still sent to");
+        let epoch = change(MapCommand::Expect { at_epoch: epoch, name: name() });
+        change(admit(epoch, 3));
+        assert!(!is_known(2) && is_known(3), "the name is another's");
+    }
+
+    #[test]
+    fn what_the_map_says_is_tried_when_the_configuration_is_wrong() {
+        let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let link = Link::new("other".to_owned(), Some(address(1)));
+        assert_eq!([link.address(0), link.address(1)], [address(1), address(1)]);
+        link.mapped.set(Some(address(2)));
+        let tried = [0, 1, 2].map(|failures| link.address(failures));
+        assert_eq!(tried, [address(1), address(2), address(1)]);
+    }
+}

@@ -57,6 +57,22 @@ fn a_past_life_that_was_never_met_is_not_heard_any_more() {
     });
 }
 
+/// Goal: who has reached another node than it meant learns it. Method: a greeting with another name.
+#[test]
+fn a_greeting_for_somebody_else_is_not_heard() {
+    runtime::block_on(async {
+        let cluster = cluster();
+        drop(runtime::spawn(answer_births(cluster.members[1].peer_address)));
+        let node = Node::start(config(&cluster), Box::new(MemoryDisk::new())).await.unwrap();
+        let to = cluster.members[0].peer_address;
+        let mut meant = Talk::begin(to, 0).await;
+        assert_eq!(meant.asks().await.id, 1);
+        let mut not_meant = Talk::begin_for(to, 0, "somebody").await;
+        assert!(not_meant.is_over().await, "the connection ends");
+        drop(node);
+    });
+}
+
 /// One connection to the node under test.
 struct Talk {
     reader: TcpReader,
@@ -66,6 +82,10 @@ struct Talk {
 
 impl Talk {
     async fn begin(to: SocketAddr, replica: u64) -> Talk {
+        Talk::begin_for(to, replica, "tested").await
+    }
+
+    async fn begin_for(to: SocketAddr, replica: u64, name: &str) -> Talk {
         let (reader, writer) = TcpStream::connect(to).await.unwrap().into_split();
         let mut talk = Talk { reader, writer, buffer: BytesMut::new() };
         let version = u32::from(peer::VERSION);
@@ -76,7 +96,7 @@ impl Talk {
             version_min: version,
             version_max: version,
             map_epoch: 1,
-            to: "tested".to_owned(),
+            to: name.to_owned(),
         }))
         .await;
         talk

@@ -116,10 +116,10 @@ fn a_cluster_grows_by_the_nodes_that_are_expected() {
         assert_eq!(first.node_states().len(), 1, "nobody comes in who was not expected");
         let epoch = first.expect_node("node-1").await.unwrap();
         assert_eq!(first.expect_node("node-1").await, Ok(epoch), "asked again, nothing changes");
-        let second = second.await.unwrap();
+        let second = in_time(second).await;
         let third = start_later(&all, 2, MemoryDisk::new());
         second.expect_node("node-2").await.unwrap();
-        let third = third.await.unwrap();
+        let third = in_time(third).await;
 
         let decided = third.balance(&[]).await.unwrap();
         assert_eq!((decided.votes_moved, decided.lower_bound), (8, 8), "two copies of four shards");
@@ -130,7 +130,40 @@ fn a_cluster_grows_by_the_nodes_that_are_expected() {
             assert_eq!(run(node, &["GET", "key"]).await, Reply::bulk("value"));
             assert_eq!(node.node_states().iter().filter(|state| state.votes == 4).count(), 3);
         }
+        second.stop().await;
+        third.stop().await;
+        while first.node_states().iter().filter(|state| state.is_connected).count() != 1 {
+            runtime::sleep(Duration::from_millis(50)).await;
+        }
+        let refused = first.remove_node("node-1").await.unwrap_err();
+        assert!(refused.starts_with("ERR of the 2 nodes that would stay, 1 can"), "{refused}");
     });
+}
+
+/// Goal: two clusters do not come of one by accident. Method: two nodes that begin, each with another
+/// list of who else does.
+#[test]
+fn nodes_that_disagree_about_who_begins_do_not_begin() {
+    runtime::block_on(async {
+        let all = cluster(3, 4);
+        let two = of_first(&all, 2);
+        let begin = |cluster: &ClusterConfig, index: usize| {
+            let (config, disk) = (config(cluster, index), Box::new(MemoryDisk::new()));
+            runtime::spawn(async move { Node::start(config, disk).await.err() })
+        };
+        let (large, small) = (begin(&all, 0), begin(&two, 1));
+        for begun in [small, large] {
+            let error = runtime::timeout(Duration::from_secs(20), begun).await.unwrap().unwrap();
+            let text = error.expect("it must not begin").to_string();
+            assert!(text.contains("begins with other nodes"), "{text}");
+        }
+    });
+}
+
+/// A check that would wait for ever is none.
+async fn in_time(started: runtime::Task<Rc<Node>>) -> Rc<Node> {
+    let limit = Duration::from_secs(20);
+    runtime::timeout(limit, started).await.expect("it comes in").expect("it starts")
 }
 
 /// The first so many members of a cluster.
@@ -225,8 +258,8 @@ fn cluster(members: usize, shard_count: u32) -> ClusterConfig {
     ClusterConfig { id: 7, members: (0..members).map(member).collect(), shard_count }
 }
 
-async fn start(cluster: &ClusterConfig, index: usize, disk: MemoryDisk) -> Rc<Node> {
-    let config = NodeConfig {
+fn config(cluster: &ClusterConfig, index: usize) -> NodeConfig {
+    NodeConfig {
         name: cluster.members[index].name.clone(),
         cluster: cluster.clone(),
         listen_peer: cluster.members[index].peer_address,
@@ -238,8 +271,11 @@ async fn start(cluster: &ClusterConfig, index: usize, disk: MemoryDisk) -> Rc<No
         timing: Default::default(),
         engine: evenkeel_engine::Options { segment_size: 1 << 20, ..Default::default() },
         request_timeout: Duration::from_secs(5),
-    };
-    Node::start(config, Box::new(disk)).await.unwrap()
+    }
+}
+
+async fn start(cluster: &ClusterConfig, index: usize, disk: MemoryDisk) -> Rc<Node> {
+    Node::start(config(cluster, index), Box::new(disk)).await.unwrap()
 }
 
 fn start_later(cluster: &ClusterConfig, index: usize, disk: MemoryDisk) -> runtime::Task<Rc<Node>> {

@@ -13,6 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
+use crate::bugs::{Bug, planted};
 use crate::compaction::{ROOM_DELETE_SEGMENTS, ROOM_LOW_SEGMENTS, SEGMENT_COUNT_MIN};
 use crate::disk::{Area, Operation};
 use crate::error::EngineError;
@@ -342,7 +343,7 @@ impl Segments {
             Some(owed) => owed,
             None if half => self.next_number(),
             // The only way to learn that a disk is full no more is to make something on it.
-            None if self.wants_reserve() || self.refused => {
+            None if self.wants_reserve() || self.refused && !planted(Bug::FullForGood) => {
                 return self.making_anew(self.next_number());
             }
             None => return None,

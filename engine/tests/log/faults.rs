@@ -230,42 +230,12 @@ fn a_log_without_a_limit_keeps_segments_in_reserve() {
     }
     assert!(4 * segment_size <= life.engine.room(), "{} bytes are left", life.engine.room());
     disk.limit_room(None);
-    tick_until_there_is_room(&mut life);
+    room::until_there_is_room(&mut life).unwrap_or_else(|error| panic!("{error}"));
 }
 
-/// Goal: a log that wants no new segment for a while learns that the disk is full no more. (Seed 990187: a
-/// checkpoint had given it a little room, too little to take anything with, so it never looked.)
 #[test]
 fn a_young_log_learns_that_the_disk_is_full_no_more() {
-    let mut random = Random::new(17);
-    let (disk, mut life) = fresh();
-    while life.engine.log_segment() < 5 {
-        life.append(&mut random).expect("room");
-        life.settle().expect("a sound disk");
-    }
-    disk.limit_room(Some(disk.sizes().iter().map(|(_, size)| size).sum()));
-    while !life.engine.status().full {
-        life.append_payload(&[1; 500]).expect("room");
-        life.settle().expect("a full device ends nothing");
-    }
-    let start = life.engine.mark();
-    let upto = Sequence(start.sequence.0 - 1);
-    let checkpoint = Checkpoint { start, upto, aside_upto: 0, victims: vec![1, 2, 3] };
-    life.engine.commit_checkpoint(checkpoint);
-    life.settle().expect("a sound disk");
-    let status = life.engine.status();
-    assert!(status.full && status.segments_free != 0, "that is the point: {status:?}");
-    disk.limit_room(None);
-    tick_until_there_is_room(&mut life);
-}
-
-fn tick_until_there_is_room(life: &mut Life) {
-    for _ in 0..200 {
-        life.engine.tick();
-        life.settle().expect("a sound disk");
-    }
-    assert!(!life.engine.status().full);
-    assert_eq!(life.engine.room(), u64::MAX, "{:?}", life.engine.status());
+    room::check_full_disk(17).unwrap_or_else(|error| panic!("{error}"));
 }
 
 /// Goal: a segment whose only chunk lost its header leaves with all others before the log's start.

@@ -15,6 +15,7 @@ pub(crate) mod at_rest;
 pub(crate) mod damage;
 pub(crate) mod keep;
 pub(crate) mod power;
+pub(crate) mod room;
 
 pub(crate) const SEGMENT_SIZE: u64 = 48 * 1024;
 

@@ -223,6 +223,7 @@ pub(super) fn replace_disk(world: &World, index: NodeIndex) {
     host.drive.wipe();
     host.is_damaged.set(false);
     host.starts_on_this_disk.set(0);
+    host.is_outcast.set(false);
     world.invariants.borrow_mut().wiped(index);
     world.note(&format!("{} gets a new, empty disk", node_name(index)));
 }
@@ -258,7 +259,9 @@ async fn attend_failures(world: Rc<World>) {
         let index = world.hosts.iter().position(|host| host.id.get() == Some(&failure.node));
         let Some(index) = index else { continue };
         world.note(&format!("{} ends itself: {}", node_name(index), failure.reason));
-        world.hosts[index].drive.power_cut(Tearing::Shuffled);
+        let host = &world.hosts[index];
+        host.is_outcast.set(failure.reason.contains("was removed from the cluster"));
+        host.drive.power_cut(Tearing::Shuffled);
         hold(&world, index, RESTART_AFTER);
     }
 }

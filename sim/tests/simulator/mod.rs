@@ -8,7 +8,9 @@ use std::sync::OnceLock;
 pub(crate) fn simulator() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("sim is one folder down");
+        // Where cargo runs a test, not where it was built: a target folder may serve several checkouts.
+        let package = std::env::current_dir().expect("cargo runs tests in their package's folder");
+        let root = package.parent().expect("sim is one folder down");
         let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or("target".into());
         let target = root.join(target).join("sim");
         let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());

@@ -47,12 +47,12 @@ fn nodes_join_and_are_replaced_while_clients_write() {
 
     // Its disk is that of a node which is none any more.
     let mut second = serve(&cluster.config_of(2), &folder.path);
-    assert_eq!(second.wait().unwrap().code(), Some(2));
+    assert_eq!(ends(&mut second), Some(2));
     assert!(said_in(&log, "`node-2` was removed from the cluster"));
     fs::remove_dir_all(cluster.dir.join("node-2/data")).unwrap();
     let mut second = serve(&cluster.config_of(2), &folder.path);
     succeeds(&ask(&["replace", "node-4", "node-2"]));
-    assert_eq!(fourth.wait().unwrap().code(), Some(2), "it was replaced");
+    assert_eq!(ends(&mut fourth), Some(2), "it was replaced");
 
     let ledger = load.stop();
     for node in 1..=3 {
@@ -60,7 +60,7 @@ fn nodes_join_and_are_replaced_while_clients_write() {
     }
     assert!(Resp::connect(port).is_err(), "nobody serves there any more");
     signal(second.id(), "TERM");
-    assert_eq!(second.wait().unwrap().code(), Some(0));
+    assert_eq!(ends(&mut second), Some(0));
 }
 
 /// The configuration of a fourth node, and its client port.
@@ -96,10 +96,21 @@ fn serve(config: &Path, folder: &Path) -> Child {
         .arg("serve")
         .arg("--config")
         .arg(config)
-        .stdin(Stdio::null())
+        .arg("--until-stdin-ends") // Should this test fail, it leaves nothing behind.
+        .stdin(Stdio::piped())
         .stderr(log)
         .spawn()
         .unwrap()
+}
+
+/// Waits until it ends, not for ever; its exit code.
+fn ends(node: &mut Child) -> Option<i32> {
+    let mut status = None;
+    wait_until("the node ends", || {
+        status = node.try_wait().unwrap();
+        status.is_some()
+    });
+    status.unwrap().code()
 }
 
 fn said_in(log: &Path, words: &str) -> bool {

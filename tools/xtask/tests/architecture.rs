@@ -35,8 +35,8 @@ const FILE_LINES_MAX: usize = 600;
 const LONG_FILES: &[(&str, usize)] = &[];
 
 fn root() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
-    root.expect("tools/xtask is two folders down").to_owned()
+    // Cargo runs a test in its package's folder; where it was built may be another checkout.
+    PathBuf::from("../..")
 }
 
 /// Every file of this ending in the rooms, with its text, by its path from the root.

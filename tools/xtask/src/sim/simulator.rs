@@ -81,8 +81,10 @@ const REAL_TIME_MAX: Duration = Duration::from_secs(180);
 impl Simulator {
     /// Builds it, in `sim` below the usual target folder: the two worlds share no artifact.
     pub(crate) fn build() -> Result<Simulator, Error> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
-        let root = root.expect("tools/xtask is two folders down");
+        // Cargo says where it runs from; where it was built may be another checkout.
+        let package = std::env::var_os("CARGO_MANIFEST_DIR");
+        let package = package.map_or(env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+        let root = package.ancestors().nth(2).expect("tools/xtask is two folders down");
         let target =
             std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
         let target = root.join(target).join("sim");
