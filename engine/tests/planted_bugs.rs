@@ -32,7 +32,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("forged records", at_rest::check_forgery),
     ("rotation of keys", |seed| at_rest::check_rotation(seed).map(drop)),
     ("room for what is compressed", at_rest::check_room),
-    ("a disk that was full", room::check_full_disk),
+    ("a disk that was full", |seed| room::check_full_disk(Dress::of(seed), seed)),
 ];
 
 #[test]

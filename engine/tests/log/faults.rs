@@ -9,7 +9,7 @@ use evenkeel_engine::{
 };
 
 use crate::model::damage::sound_log;
-use crate::model::{Dress, Ledger, Life, Random, Replayed, drive, identity, open, settle};
+use crate::model::{Dress, Ledger, Life, Random, Replayed, drive, identity, open, room, settle};
 
 fn options() -> Options {
     crate::model::options(Dress::PLAIN)
@@ -235,7 +235,7 @@ fn a_log_without_a_limit_keeps_segments_in_reserve() {
 
 #[test]
 fn a_young_log_learns_that_the_disk_is_full_no_more() {
-    room::check_full_disk(17).unwrap_or_else(|error| panic!("{error}"));
+    room::check_full_disk(Dress::PLAIN, 17).unwrap_or_else(|error| panic!("{error}"));
 }
 
 /// Goal: a segment whose only chunk lost its header leaves with all others before the log's start.

@@ -3,15 +3,15 @@
 use evenkeel_engine::disk::memory::MemoryDisk;
 use evenkeel_engine::{Checkpoint, Sequence};
 
-use super::{Ledger, Life, Random, open, options};
+use super::{Dress, Ledger, Life, Random, open, options};
 
 /// Goal: a log that wants no new segment for a while learns that the disk is full no more. Method: a
 /// checkpoint gives it a little room; to a node that is too little to take anything with, so nobody
 /// appends, and nobody asks.
-pub(crate) fn check_full_disk(seed: u64) -> Result<(), String> {
+pub(crate) fn check_full_disk(dress: Dress, seed: u64) -> Result<(), String> {
     let (mut random, disk) = (Random::new(seed), MemoryDisk::new());
     let (engine, ..) =
-        open(&disk, options()).ok_or("no power")?.map_err(|error| error.to_string())?;
+        open(&disk, options(dress)).ok_or("no power")?.map_err(|error| error.to_string())?;
     let mut life = Life::new(engine, Ledger::default());
     while life.engine.log_segment() < 5 {
         life.append(&mut random)?;
