@@ -59,6 +59,8 @@ pub enum Bug {
     CompressedCountsWhole,
     /// `log::segments`: a log that wants no segment never learns that its disk is full no more.
     FullForGood,
+    /// `scrub`: whatever is missing, nobody goes through the keys for it.
+    ScrubBlind,
 }
 
 impl Bug {
@@ -86,6 +88,7 @@ impl Bug {
         Bug::KeyRotationLosesOldWrap,
         Bug::CompressedCountsWhole,
         Bug::FullForGood,
+        Bug::ScrubBlind,
     ];
 
     /// Whether clients of a cluster can run into it. The others need more keys or more memory than a
@@ -131,6 +134,7 @@ impl Bug {
             Bug::KeyRotationLosesOldWrap => "key-rotation-loses-old-wrap",
             Bug::CompressedCountsWhole => "compressed-counts-whole",
             Bug::FullForGood => "full-for-good",
+            Bug::ScrubBlind => "scrub-blind",
         }
     }
 }

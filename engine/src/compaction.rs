@@ -14,6 +14,7 @@
 //!
 //! All in here is pure but for the store and the log that it is handed.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::batch::{Batch, BatchBuilder, Operation};
@@ -159,14 +160,16 @@ pub fn situation(engine: &Engine, store: &Store) -> Situation {
     }
 }
 
-/// The victims to empty now, so that there are `wanted` bytes of room more.
-pub fn victims(engine: &Engine, store: &Store, wanted: u64) -> Vec<u32> {
+/// The victims to empty now, so that there are `wanted` bytes of room more; none of `spoiled`, which hold
+/// what cannot be copied.
+pub fn victims(engine: &Engine, store: &Store, spoiled: &BTreeSet<u32>, wanted: u64) -> Vec<u32> {
     let current = [engine.log_segment(), engine.aside_segment()];
     let live = store.live_bytes();
     let newest = engine.segments().last().map_or(0, |(segment, _)| segment);
     let candidates: Vec<Candidate> = engine
         .segments()
         .filter(|(segment, _)| !current.contains(segment) && *segment < engine.log_segment())
+        .filter(|(segment, _)| !spoiled.contains(segment))
         .map(|(segment, size)| {
             let live = live.get(&segment).copied().unwrap_or(0);
             Candidate { segment, size, live, age: u64::from(newest - segment) }
@@ -211,23 +214,42 @@ pub fn relocate(
         if !slots.contains(&slot) || store.home(slot, key) != Some(from) {
             continue;
         }
-        let found = store.peek(slot, key).expect("it has a home");
-        let mut copy = BatchBuilder::new(&[]);
-        copy.put(key, value, found.expires_at_ms);
-        let payload = copy.finish();
-        let moved = Record {
-            kind: RecordKind::Moved,
-            stream: record.stream,
-            position: found.version,
-            stamp: [0, 0],
-            commit: 0,
-            payload: &payload,
-        };
-        let (_, to) = engine.append_aside(&moved)?;
-        // With the bug, all values of a record are taken to be where its first one went.
-        let to_index = if planted(Bug::CompactionDropsLive) { index } else { 0 };
-        assert!(store.move_home(slot, key, from, (to, to_index)), "found just now");
-        bytes += u64::from(to.size);
+        bytes += copy_aside(engine, store, record.stream, slot, (key, value), from)?;
     }
     Ok(bytes)
+}
+
+/// Writes the value of a key aside, and lets the index refer to that place in place of `from`. Returns the
+/// bytes copied.
+///
+/// # Errors
+/// `Busy`, `Full`, `Failed`: nothing has changed.
+///
+/// # Panics
+/// The key's place is not `from`.
+pub fn copy_aside(
+    engine: &mut Engine,
+    store: &mut Store,
+    stream: u32,
+    slot: u16,
+    (key, value): (&[u8], &[u8]),
+    from: (Location, u32),
+) -> Result<u64, EngineError> {
+    let found = store.peek(slot, key).expect("it has a home");
+    let mut copy = BatchBuilder::new(&[]);
+    copy.put(key, value, found.expires_at_ms);
+    let payload = copy.finish();
+    let moved = Record {
+        kind: RecordKind::Moved,
+        stream,
+        position: found.version,
+        stamp: [0, 0],
+        commit: 0,
+        payload: &payload,
+    };
+    let (_, to) = engine.append_aside(&moved)?;
+    // With the bug, all values of a record are taken to be where its first one went.
+    let to_index = if planted(Bug::CompactionDropsLive) { from.1 } else { 0 };
+    assert!(store.move_home(slot, key, from, (to, to_index)), "found just now");
+    Ok(u64::from(to.size))
 }

@@ -16,6 +16,7 @@ pub mod limits;
 mod location;
 mod log;
 mod record;
+pub mod scrub;
 pub mod store;
 
 pub use self::error::{AreaName, EngineError, ReadError};

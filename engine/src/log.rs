@@ -132,6 +132,8 @@ pub struct Engine {
     scans: Scans,
     /// What is being written to the superblock, and how many copies are left to write.
     errand: Option<(Errand, u8)>,
+    /// Both copies of the superblock are to be written anew.
+    renews_super: bool,
     /// Takes effect when all that it refers to is durable.
     checkpoint: Option<Checkpoint>,
     leaving: Vec<Leaving>,
@@ -195,6 +197,7 @@ impl Engine {
             reads: Reads::default(),
             scans: Scans::default(),
             errand: None,
+            renews_super: false,
             checkpoint: None,
             leaving: Vec::new(),
             pins: BTreeMap::new(),

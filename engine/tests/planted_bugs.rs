@@ -32,6 +32,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("forged records", at_rest::check_forgery),
     ("rotation of keys", |seed| at_rest::check_rotation(seed).map(drop)),
     ("room for what is compressed", at_rest::check_room),
+    ("scrubbing", |seed| keep::scrub::check_scrub(Dress::of(seed), seed).map(drop)),
     ("a disk that was full", |seed| room::check_full_disk(Dress::of(seed), seed)),
 ];
 

@@ -45,8 +45,10 @@ impl Engine {
             return;
         }
         let new = self.superblock.durable_upto < self.log.durable;
-        if new && self.log.gather.is_idle() && self.errand.is_none() {
-            self.errand = Some((Errand::Watermark, 1));
+        if (new || self.renews_super) && self.log.gather.is_idle() && self.errand.is_none() {
+            let copies = if self.renews_super { COPIES } else { 1 };
+            self.renews_super = false;
+            self.errand = Some((Errand::Watermark, copies));
             self.write_super();
             self.wake();
         }
@@ -54,6 +56,12 @@ impl Engine {
         if self.segments.is_full() {
             self.wake();
         }
+    }
+
+    /// Has both copies of the superblock written anew when nothing is being committed: who scrubs need
+    /// not read them.
+    pub fn renew_superblock(&mut self) {
+        self.renews_super = true;
     }
 
     /// As soon as everything up to `upto` and `aside_upto` is durable, replay begins at `start`, and

@@ -126,6 +126,15 @@ impl Gather {
         self.filling.is_empty() && self.written.is_empty()
     }
 
+    /// Where in a segment the first byte is that a power cut may take, if there is one.
+    pub(super) fn open_from(&self, segment: u32) -> Option<u64> {
+        let written = self.written.iter().map(|chunk| chunk.place);
+        let mut open = written.chain(self.filling.iter().map(|chunk| chunk.place));
+        let first = open.find(|place| place.segment == segment);
+        let next = (segment == self.cursor.segment).then_some(self.cursor.offset);
+        first.map(|place| u64::from(place.offset)).or(next)
+    }
+
     /// Whether a record of at most `size` bytes goes into the open chunk.
     pub(super) fn fits(&self, size: usize, segment_size: u64) -> bool {
         !self.closed

@@ -21,8 +21,10 @@ pub struct Piece {
     pub offset: u64,
     /// Where the next piece begins, if there is one.
     pub next: Option<u64>,
-    /// Chunks or records in here whose checksum does not hold, and blocks that cannot be read.
+    /// Chunks in here whose checksum does not hold, and blocks that cannot be read: how many.
     pub damaged: u64,
+    /// The numbers of the first and the last chunk in here that is part of the log's order.
+    pub numbers: Option<(u64, u64)>,
     bytes: Buffer,
     /// Where the chunks are, and how large.
     chunks: Vec<(usize, usize)>,
@@ -54,6 +56,13 @@ impl Piece {
         }
     }
 
+    /// Where the chunks in here are: (first byte, end) in the segment, in order.
+    pub fn chunks(&self) -> impl Iterator<Item = (u64, u64)> {
+        let chunks = self.chunks.iter();
+        chunks
+            .map(|&(start, size)| (self.offset + start as u64, self.offset + (start + size) as u64))
+    }
+
     fn place(&self, start: usize) -> u32 {
         u32::try_from(self.offset + start as u64).expect("a segment has a bound")
     }
@@ -63,7 +72,7 @@ impl Piece {
 pub(super) struct Scan {
     ticket: ScanTicket,
     segment: u32,
-    segment_size: u64,
+    end: u64,
     offset: u64,
     size: usize,
     /// What is no chunk is what the file held before.
@@ -83,18 +92,39 @@ pub(super) struct Scans {
 
 impl Engine {
     /// Asks for a piece of a segment, from `offset` on: a multiple of 4096 at which a chunk may begin.
-    /// `Event::Scanned` answers, when nobody else has anything to read.
+    /// `Event::Scanned` answers, when nobody else has anything to read. What is not durable yet is left
+    /// out.
     ///
     /// # Panics
     /// There is no such segment, or it ends before `offset`.
     pub fn scan(&mut self, segment: u32, offset: u64) -> ScanTicket {
-        let segment_size = self.segments.size(segment);
-        assert!(self.segments.exists(segment) && offset < segment_size, "there is such a place");
-        let recycled = self.segments.is_recycled(segment);
+        let end = self.durable_end(segment);
+        assert!(self.segments.exists(segment) && offset < end, "there is such a place");
+        // Behind the last chunk of a segment that is full may be whatever its file held before.
+        let recycled = self.segments.is_recycled(segment) && !self.is_open(segment);
         let key = self.keyring.key(segment, self.segments.incarnation(segment)).cloned();
-        let ticket = self.scans.add(segment, segment_size, offset, recycled, key);
+        let ticket = self.scans.add(segment, end, offset, recycled, key);
         self.wake();
         ticket
+    }
+
+    /// How far what lies in a segment would survive a power cut, in bytes: all of it, but in those that
+    /// are being written. 0 if there is no such segment.
+    pub fn durable_end(&self, segment: u32) -> u64 {
+        let size = if self.segments.exists(segment) { self.segments.size(segment) } else { 0 };
+        let open = [&self.log, &self.aside].map(|lane| lane.gather.open_from(segment));
+        open.into_iter().flatten().fold(size, u64::min)
+    }
+
+    /// Whether a segment is one of those that are being written: it holds chunks one after another, up to
+    /// its `durable_end`, and behind that nothing yet.
+    pub fn is_open(&self, segment: u32) -> bool {
+        let lanes = [&self.log, &self.aside].map(|lane| &lane.gather);
+        lanes.into_iter().any(|gather| {
+            // After a crash the log is said to be at the end of a segment of the life before.
+            let is_own = self.segments.incarnation(segment) == Some(gather.author().incarnation);
+            is_own && gather.open_from(segment).is_some()
+        })
     }
 }
 
@@ -102,25 +132,16 @@ impl Scans {
     fn add(
         &mut self,
         segment: u32,
-        segment_size: u64,
+        end: u64,
         offset: u64,
         recycled: bool,
         key: Option<Rc<DataKey>>,
     ) -> ScanTicket {
         self.tickets += 1;
         let ticket = ScanTicket(self.tickets);
-        let size = (segment_size - offset).min(SCAN_SIZE as u64) as usize;
+        let size = (end - offset).min(SCAN_SIZE as u64) as usize;
         let retried = false;
-        self.waiting.push_back(Scan {
-            ticket,
-            segment,
-            segment_size,
-            offset,
-            size,
-            recycled,
-            key,
-            retried,
-        });
+        self.waiting.push_back(Scan { ticket, segment, end, offset, size, recycled, key, retried });
         ticket
     }
 
@@ -155,10 +176,11 @@ impl Scans {
             }
             (Ok(()) | Err(_), _) => {
                 let end = scan.offset + scan.size as u64;
-                let next = (end < scan.segment_size).then_some(end);
+                let next = (end < scan.end).then_some(end);
                 let (segment, offset, chunks) = (scan.segment, scan.offset, Vec::new());
-                let key = scan.key;
-                let piece = Piece { segment, offset, next, damaged: 1, bytes, chunks, key };
+                let (key, numbers) = (scan.key, None);
+                let piece =
+                    Piece { segment, offset, next, damaged: 1, numbers, bytes, chunks, key };
                 return Some((scan.ticket, piece));
             }
         }
@@ -174,13 +196,18 @@ impl Scans {
 
 /// `Err`: the first chunk has that many bytes.
 fn examine(scan: &Scan, bytes: Buffer) -> Result<Piece, usize> {
-    let &Scan { segment, segment_size, offset, recycled, ref key, .. } = scan;
+    let &Scan { segment, end, offset, recycled, ref key, .. } = scan;
     let (mut chunks, mut damaged, mut at) = (Vec::new(), 0, 0);
+    let mut numbers: Option<(u64, u64)> = None;
     while at < bytes.len() {
         let here = u32::try_from(offset + at as u64).expect("a segment has a bound");
         at += match chunk::examine(&bytes[at..], segment, here) {
             Extent::Chunk { header, .. } => {
                 chunks.push((at, header.chunk_size()));
+                if header.number != 0 {
+                    let first = numbers.map_or(header.number, |(first, _)| first);
+                    numbers = Some((first, header.number));
+                }
                 header.chunk_size()
             }
             Extent::BadPayload { header, .. } => {
@@ -188,10 +215,10 @@ fn examine(scan: &Scan, bytes: Buffer) -> Result<Piece, usize> {
                 damaged += 1;
                 header.chunk_size()
             }
-            Extent::More(size) if at == 0 && offset + size as u64 <= segment_size => {
+            Extent::More(size) if at == 0 && offset + size as u64 <= end => {
                 return Err(size);
             }
-            Extent::More(size) if offset + (at + size) as u64 <= segment_size => break,
+            Extent::More(size) if offset + (at + size) as u64 <= end => break,
             Extent::Blank => BLOCK_SIZE,
             Extent::Stale | Extent::BadBlock { .. } if recycled => BLOCK_SIZE,
             Extent::More(_) | Extent::Stale | Extent::BadBlock { .. } | Extent::OtherFormat(_) => {
@@ -200,7 +227,7 @@ fn examine(scan: &Scan, bytes: Buffer) -> Result<Piece, usize> {
             }
         };
     }
-    let end = offset + at as u64;
-    let next = (end < segment_size).then_some(end);
-    Ok(Piece { segment, offset, next, damaged, bytes, chunks, key: key.clone() })
+    let upto = offset + at as u64;
+    let next = (upto < end).then_some(upto);
+    Ok(Piece { segment, offset, next, damaged, numbers, bytes, chunks, key: key.clone() })
 }

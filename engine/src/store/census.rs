@@ -34,6 +34,8 @@ pub(super) struct Bucket {
     pub(super) base: Vec<Location>,
     /// What changed from there to the last one, oldest first.
     pub(super) deltas: Vec<Location>,
+    /// One of the pages cannot be read any more: all of it is to be written anew.
+    pub(super) is_spoiled: bool,
 }
 
 /// What happened to a bucket's keys since they were written to pages.
@@ -63,7 +65,7 @@ fn gone_count(key: &[u8]) -> usize {
 }
 
 /// What a copy of the key and its value takes in the log, about: the same for the same sizes and place.
-fn weight(header: &Header) -> u64 {
+pub(super) fn weight(header: &Header) -> u64 {
     let (key_size, value_size) = (header.key_size as usize, header.value_size as usize);
     let stored = header.home.location.size as usize;
     // A record smaller than what it holds is compressed, and holds nothing else (`format::pack`).
@@ -158,6 +160,7 @@ impl Census {
             if self.buckets[number].slots.end <= slots.end {
                 drop(self.take_changes(number));
                 self.set_pages(number, Vec::new(), Vec::new());
+                self.buckets[number].is_spoiled = false;
             }
         }
     }
@@ -204,6 +207,23 @@ impl Census {
     pub(super) fn has_page(&self, slots: &Range<u16>, page: Location) -> bool {
         let mut buckets = self.buckets[self.buckets_of(slots)].iter();
         buckets.any(|bucket| bucket.base.contains(&page) || bucket.deltas.contains(&page))
+    }
+
+    /// Marks the buckets with a page in this segment that is not `sound`. How many such pages there are.
+    pub(super) fn spoil(&mut self, segment: u32, sound: impl Fn(Location) -> bool) -> usize {
+        let mut count = 0;
+        for bucket in &mut self.buckets {
+            let pages = bucket.base.iter().chain(&bucket.deltas);
+            let lost = pages.filter(|page| page.segment == segment && !sound(**page)).count();
+            bucket.is_spoiled |= lost != 0;
+            count += lost;
+        }
+        count
+    }
+
+    /// The bucket was written anew.
+    pub(super) fn renewed(&mut self, number: usize) {
+        self.buckets[number].is_spoiled = false;
     }
 
     fn add(&mut self, segment: u32, bytes: u64) {

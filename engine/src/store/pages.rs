@@ -95,18 +95,19 @@ impl Store {
     ) -> Result<u64, EngineError> {
         let mut bytes = 0;
         for number in self.census.buckets_of(slots) {
-            if self.census.bucket(number).changes.is_empty() {
+            let bucket = self.census.bucket(number);
+            if bucket.changes.is_empty() && !bucket.is_spoiled {
                 continue;
             }
-            let bucket = self.census.bucket(number);
             let weigh = |pages: &[Location]| pages.iter().map(|page| u64::from(page.size)).sum();
             let (base, deltas): (u64, u64) = (weigh(&bucket.base), weigh(&bucket.deltas));
             let due = base.max(DELTA_SIZE_MIN) < deltas || DELTA_COUNT_MAX <= bucket.deltas.len();
-            let is_base = due && rebase.allows(base + deltas);
+            let is_base = bucket.is_spoiled || due && rebase.allows(base + deltas);
             let pages = self.write_bucket(number, is_base, append)?;
             bytes += weigh(&pages);
             if is_base {
                 self.census.set_pages(number, pages, Vec::new());
+                self.census.renewed(number);
             } else {
                 let bucket = self.census.bucket(number);
                 let (base, mut deltas) = (bucket.base.clone(), bucket.deltas.clone());
@@ -257,6 +258,12 @@ impl Store {
     /// Whether this is a page of these slots that a checkpoint needs.
     pub fn has_page(&self, slots: &Range<u16>, page: Location) -> bool {
         self.census.has_page(slots, page)
+    }
+
+    /// Pages in this segment that are not `sound` are superfluous from the next checkpoint on, which
+    /// writes what they say anew. How many there are.
+    pub fn replace_pages(&mut self, segment: u32, sound: impl Fn(Location) -> bool) -> usize {
+        self.census.spoil(segment, sound)
     }
 
     /// A key's value was copied: if its place is still `from`, it is `to` now. False if not.

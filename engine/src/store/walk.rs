@@ -4,12 +4,37 @@ use std::ops::Range;
 
 use super::deadlines::Deadlines;
 use super::index::{Place, Tag};
-use super::{Eviction, Found, Lag, QUEUES, SLOTS_PER_GROUP, Stats, Store, item};
+use super::item::Home;
+use super::{Eviction, Found, Lag, QUEUES, SLOTS_PER_GROUP, Stats, Store, Tier, census, item};
+use crate::Location;
 
 impl Store {
     /// The keys of a slot, each once; the order depends only on the keys.
     pub fn keys_in(&self, slot: u16) -> impl Iterator<Item = (&[u8], Found<'_>)> {
         self.index.places(slot).map(|place| (self.key(place), self.found(place)))
+    }
+
+    /// The keys of a slot whose values lie in one segment of the log, with their versions and homes.
+    pub fn homes_in(
+        &self,
+        slot: u16,
+        segment: u32,
+    ) -> impl Iterator<Item = (&[u8], u64, (Location, u32))> {
+        let here = self.index.places(slot).filter_map(move |place| {
+            let header = self.header(place);
+            let Home { location, operation } = header.home;
+            let is_here = location.segment == segment;
+            is_here.then(|| (self.key(place), header.version, (location, operation)))
+        });
+        here.filter(|_| self.tier == Tier::BackedByLog)
+    }
+
+    /// What a key counts in `live_bytes`, if the index refers to this place for it.
+    pub fn weight_at(&self, slot: u16, key: &[u8], home: (Location, u32)) -> Option<u64> {
+        let place = self.find(slot, Tag::of(self.hash(key)), key)?;
+        let header = self.header(place);
+        let is_home = (header.home.location, header.home.operation) == home;
+        (is_home && self.tier == Tier::BackedByLog).then(|| census::weight(&header))
     }
 
     /// How many keys a slot has.

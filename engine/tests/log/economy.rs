@@ -1,5 +1,7 @@
 //! What keeping values costs in bytes written, by counting them.
 
+use std::collections::BTreeSet;
+
 use evenkeel_engine::batch::BatchBuilder;
 use evenkeel_engine::compaction::{self, Need};
 use evenkeel_engine::disk::memory::MemoryDisk;
@@ -70,7 +72,9 @@ impl Keys {
         let victims = match need {
             Need::Nothing => return,
             Need::Checkpoint => Vec::new(),
-            Need::Space(wanted) => compaction::victims(&self.engine, &self.store, wanted),
+            Need::Space(wanted) => {
+                compaction::victims(&self.engine, &self.store, &BTreeSet::new(), wanted)
+            }
         };
         for &victim in &victims {
             let mut next = Some(0);

@@ -56,6 +56,23 @@ fn compaction_survives_a_power_cut_at_any_sector() {
 }
 
 #[test]
+fn a_scrubbed_log_has_everything_after_a_restart() {
+    let check = |seed| keep::scrub::check_scrub(Dress::of(seed), seed);
+    let lost: u64 =
+        (1..=128).map(|seed| check(seed).unwrap_or_else(|error| panic!("{error}"))).sum();
+    assert!(200 < lost, "damage takes values, not {lost}");
+}
+
+#[test]
+fn a_sound_log_is_not_suspect() {
+    for seed in 1..=16 {
+        let work = keep::scrub::check_sound(Dress::of(seed), seed);
+        let work = work.unwrap_or_else(|error| panic!("{error}"));
+        assert!(50 < work.cuts && 3 < work.recycled, "{work:?}");
+    }
+}
+
+#[test]
 fn any_flipped_bit_is_harmless_or_reported() {
     for dress in Dress::ALL {
         let reported = check_every_bit(dress, 5).unwrap_or_else(|error| panic!("{error}"));

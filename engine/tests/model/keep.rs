@@ -2,7 +2,7 @@
 //! are what some prefix of the writes made of them, no acknowledged write is missing, and every value
 //! can be read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use evenkeel_engine::batch::{Batch, BatchBuilder, Operation};
@@ -15,6 +15,8 @@ use evenkeel_engine::{
 
 use super::power::Pattern;
 use super::{Dress, Random, drive, identity, settle};
+
+pub(crate) mod scrub;
 
 const SHARDS: [Range<u16>; 2] = [0..40, 40..100];
 const KEY_COUNT: u64 = 24;
@@ -304,7 +306,8 @@ impl Keeper {
             return Err(format!("{taken} bytes are taken, {limit} is the limit"));
         }
         for _ in 0..crashes + 10 {
-            let all: Vec<u32> = compaction::victims(&keeper.engine, &keeper.store, 4 * segment);
+            let all: Vec<u32> =
+                compaction::victims(&keeper.engine, &keeper.store, &BTreeSet::new(), 4 * segment);
             for victim in all {
                 keeper.empty(victim, &mut Random::new(1))?;
             }
@@ -363,7 +366,7 @@ impl Keeper {
         let spare = self.engine.room() / SEGMENT_SIZE;
         if random.one_in(2) || spare < 8 {
             let wanted = SEGMENT_SIZE * (1 + random.below(3));
-            return compaction::victims(&self.engine, &self.store, wanted);
+            return compaction::victims(&self.engine, &self.store, &BTreeSet::new(), wanted);
         }
         let log = self.engine.log_segment();
         let aside = self.engine.aside_segment();
@@ -375,7 +378,7 @@ impl Keeper {
     /// `false`: the power has failed.
     fn empty(&mut self, victim: u32, random: &mut Random) -> Result<bool, String> {
         let mut next = Some(0);
-        while let Some(offset) = next {
+        while let Some(offset) = next.filter(|at| *at < self.engine.durable_end(victim)) {
             self.engine.scan(victim, offset);
             if random.one_in(3) {
                 self.write(random)?;
