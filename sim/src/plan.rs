@@ -131,6 +131,8 @@ pub struct Knobs {
     pub client_timeout: Duration,
     /// Nodes give up after this, and say that the outcome is unknown.
     pub request_timeout: Duration,
+    /// How long one look at everything on the disk takes, and how often there is one; 0 for never.
+    pub scrub_interval: Duration,
     /// Bytes added to values; large ones fill the log, so that whoever was away needs a snapshot.
     pub padding: usize,
     /// All disks take so many times as long.
@@ -154,6 +156,7 @@ impl Default for Knobs {
             memory_bytes: 16 << 20,
             client_timeout: Duration::from_secs(2),
             request_timeout: Duration::from_secs(1),
+            scrub_interval: Duration::ZERO,
             padding: 0,
             disk_slowness: 1,
             link: LinkWeather { latency_us: 200, ..LinkWeather::default() },
@@ -351,6 +354,7 @@ fn knobs(random: &mut Random) -> Knobs {
     let mut log = random.child("log");
     let (segment_size, log_size_max) = *log.pick(&[(0, 0), (256 << 10, 0), (256 << 10, 5 << 20)]);
     let client_timeout = Duration::from_millis(*random.pick(&[500, 2_000, 5_000]));
+    let scrub_ms = *random.child("scrub").pick(&[0, 0, 500, 3_000]);
     Knobs {
         shard_count: *random.pick(&[1, 2, 4, 8]),
         heartbeat_us: *random.pick(&[20 * ms, 50 * ms, 50 * ms, 100 * ms]),
@@ -366,6 +370,7 @@ fn knobs(random: &mut Random) -> Knobs {
         memory_bytes: *random.pick(&[4 << 10, 64 << 10, 16 << 20]),
         client_timeout,
         request_timeout: client_timeout.mul_f64(*random.pick(&[0.2, 0.5, 1.0])),
+        scrub_interval: Duration::from_millis(scrub_ms),
         padding: *random.pick(&[0, 0, 0, 6_000, 20_000]),
         disk_slowness: *random.pick(&[1, 1, 1, 8, 40]),
         link: LinkWeather {

@@ -132,6 +132,11 @@ pub enum Operation {
     },
     /// Who is in the cluster, and who is expected.
     Nodes,
+    /// How far the node that is asked has read its disk, and what it found.
+    Scrub {
+        /// A pass is to begin.
+        begin: bool,
+    },
     /// Take a snapshot of a shard, for a client to fetch in parts.
     SnapshotBegin {
         /// Which shard.
@@ -164,6 +169,8 @@ pub enum Operated {
     Epoch(u64),
     /// The answer to `Operation::Nodes`, by name.
     Nodes(Vec<NodeState>),
+    /// The answer to `Operation::Scrub`.
+    Scrub(ScrubStatus),
     /// The answer to `Operation::SnapshotBegin`.
     Begun(SnapshotBegun),
     /// The answer to `Operation::SnapshotNext`, as `evenkeel_wire::backup` has it; `None`: that was all.
@@ -315,6 +322,37 @@ pub struct NodeStatus {
     pub writes_awaited: usize,
     /// Snapshots for backups that are fetched from this node now, and hold segments of the log.
     pub snapshots_held: usize,
+    /// Reads of values whose bytes are damaged, since the start.
+    pub damaged_reads: u64,
+    /// What scrubbing has done and found.
+    pub scrub: ScrubStatus,
+}
+
+/// What scrubbing has done and found, since the node started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ScrubStatus {
+    /// A pass is under way.
+    pub is_running: bool,
+    /// Bytes that it has read, or the last one did.
+    pub bytes_read: u64,
+    /// Of so many, about.
+    pub bytes: u64,
+    /// Passes that came to their end.
+    pub passes: u64,
+    /// When the last one did: Unix milliseconds, 0 for never.
+    pub ended_ms: u64,
+    /// Passes that somebody has asked for.
+    pub asked: u64,
+    /// Of these, so many are over.
+    pub answered: u64,
+    /// Values whose bytes were damaged.
+    pub damaged: u64,
+    /// Of these, so many came from memory or from other nodes and have a new place.
+    pub mended: u64,
+    /// Values that nobody could give back so far, now.
+    pub left: u64,
+    /// Checkpoints taken to pass damage that a restart would have met.
+    pub detours: u64,
 }
 
 /// One keyspace.

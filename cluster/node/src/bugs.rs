@@ -58,6 +58,10 @@ pub enum Bug {
     BackupHeldForEver,
     /// `membership`: a node that was removed from the cluster goes on.
     RemovedLivesOn,
+    /// `mend`: a replica that is asked for a value gives the one it has, whatever its version.
+    AnotherVersionGiven,
+    /// `mend`: a value that another replica had is used once, and not put back.
+    MendNotKept,
 }
 
 impl Bug {
@@ -88,6 +92,8 @@ impl Bug {
         Bug::BackupUnconfirmed,
         Bug::BackupHeldForEver,
         Bug::RemovedLivesOn,
+        Bug::AnotherVersionGiven,
+        Bug::MendNotKept,
     ];
 
     /// As people type it.
@@ -118,6 +124,8 @@ impl Bug {
             Bug::BackupUnconfirmed => "backup-unconfirmed",
             Bug::BackupHeldForEver => "backup-held-for-ever",
             Bug::RemovedLivesOn => "removed-lives-on",
+            Bug::AnotherVersionGiven => "another-version-given",
+            Bug::MendNotKept => "mend-not-kept",
         }
     }
 }

@@ -18,7 +18,6 @@ use crate::genesis::placement_voters;
 use crate::group::{PLACEMENT_GROUP, group_of};
 use crate::lead::Attempt;
 use crate::node::Node;
-use crate::observe::{Fact, observe};
 use crate::operate::stale;
 use crate::request::NotHere;
 
@@ -151,12 +150,11 @@ impl Node {
         }
     }
 
-    /// The bytes of a key are damaged here. Another replica may have them: let it lead.
+    /// The bytes of a key are damaged here, and no other replica has answered with them. One of them may
+    /// have them all the same: let it lead.
     pub(crate) fn damaged(self: &Rc<Node>, key: &[u8]) -> NotHere {
-        crate::metrics::count(&self.metrics.damaged_reads);
         let slot = evenkeel_core::placement::slots::slot(key);
         let group = group_of(slot, self.config.cluster.shard_count);
-        observe(self.replica, group, || Fact::ValueDamaged);
         self.step(group, Input::Transfer(None));
         NotHere::Damaged
     }

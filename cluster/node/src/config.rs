@@ -35,6 +35,9 @@ pub struct NodeConfig {
     pub timing: evenkeel_core::paxos::timing::Timing,
     /// The engine's options.
     pub engine: evenkeel_engine::Options,
+    /// How long one look at everything on the disk takes, and how often there is one; zero: only when an
+    /// operator asks.
+    pub scrub_interval: Duration,
     /// How long a request may take before its client hears that the outcome is unknown.
     pub request_timeout: Duration,
 }

@@ -19,12 +19,14 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
+use std::rc::Rc;
 
 use bytes::Bytes;
 use evenkeel_core::consensus::Slot;
 use evenkeel_core::placement::slots;
 use evenkeel_engine::Location;
 use evenkeel_engine::batch::{Batch, Operation};
+use evenkeel_engine::scrub::Lost;
 use evenkeel_engine::store::{Found, Store, Value};
 
 use crate::bugs::{Bug, planted};
@@ -64,6 +66,13 @@ pub(crate) struct Cut {
     note_bytes: Cell<usize>,
     note_bytes_max: usize,
     is_broken: Cell<bool>,
+}
+
+impl Frozen {
+    fn wanted(&self) -> Lost {
+        let Frozen { slot, key, version, home, .. } = self;
+        Lost { slot: *slot, key: key[..].into(), version: *version, home: *home }
+    }
 }
 
 impl Cut {
@@ -185,9 +194,10 @@ impl Node {
     /// still what they were, else from the log. An engine's pin must be older than the cut.
     ///
     /// # Errors
-    /// The first key of which the value is damaged, or the node is stopping.
+    /// The first key of which the value is damaged here and no other replica has it, or the node is
+    /// stopping.
     pub(crate) async fn thaw(
-        &self,
+        self: &Rc<Node>,
         frozen: Vec<Frozen>,
         mut take: impl FnMut(&Frozen, &[u8]),
     ) -> Result<(), Bytes> {
@@ -208,7 +218,10 @@ impl Node {
         for some in away.chunks(READS_AHEAD_MAX) {
             let reads: Vec<_> = some.iter().map(|frozen| self.begin_read(frozen.home.0)).collect();
             for (frozen, read) in some.iter().zip(reads) {
-                let value = self.end_read(read, frozen.home.1).await;
+                let value = match self.end_read(read, frozen.home.1).await {
+                    Some(value) => Some(value),
+                    None => self.value_from_others(frozen.wanted()).await,
+                };
                 take(frozen, &value.ok_or_else(|| frozen.key.clone())?);
             }
         }

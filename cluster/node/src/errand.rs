@@ -255,7 +255,8 @@ impl Errand {
             | Task::Describe
             | Task::BackupBegin { .. }
             | Task::BackupNext { .. }
-            | Task::BackupEnd { .. } => return None,
+            | Task::BackupEnd { .. }
+            | Task::Value { .. } => return None,
         };
         let address = self.node.client_address(leader)?;
         Some(Reply::error(format!("MOVED {slot} {address}")))

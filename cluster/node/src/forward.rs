@@ -242,6 +242,9 @@ fn to_wire(id: u64, request: &Request, map_epoch: u64) -> Forward {
             forward.backup_next = Some(BackupPart { id: *id, index: *index });
         }
         Task::BackupEnd { id } => forward.backup_end = Some(*id),
+        Task::Value { key, version } => {
+            forward.value_of = Some(Watch { key: key.clone(), version: *version });
+        }
     }
     forward
 }
@@ -272,6 +275,8 @@ fn from_wire(forward: Forward) -> Option<Request> {
         Task::BackupNext { id, index }
     } else if let Some(id) = forward.backup_end {
         Task::BackupEnd { id }
+    } else if let Some(Watch { key, version }) = forward.value_of {
+        Task::Value { key, version }
     } else if !forward.versions_of.is_empty() {
         Task::Versions(forward.versions_of)
     } else if forward.transaction {

@@ -13,6 +13,7 @@ use evenkeel_core::consensus::{Input, Slot};
 use evenkeel_core::placement::slots;
 use evenkeel_engine::batch::{BatchBuilder, operation_size_max};
 use evenkeel_engine::limits::RECORD_PAYLOAD_SIZE_MAX;
+use evenkeel_engine::scrub::Lost;
 use evenkeel_engine::store::Value;
 use evenkeel_runtime as runtime;
 use evenkeel_wire::command::{Command, OwnedCommand, parse};
@@ -44,7 +45,7 @@ pub(crate) enum Attempt<P = oneshot::Receiver<Fate>> {
     Confirming(oneshot::Receiver<ReadOutcome>),
     /// The bytes of these keys are in the log: fetch them, then try again.
     Fetch(Vec<Bytes>),
-    /// A part of a snapshot is being made: it is the reply.
+    /// Something is being read from the log: it is the reply.
     Part(oneshot::Receiver<Reply>),
     NotHere(NotHere),
 }
@@ -192,7 +193,8 @@ impl Node {
         if self.closing.get() {
             return Attempt::NotHere(NotHere::Busy);
         }
-        if let Some(attempt) = self.attempt_backup(&request.task) {
+        let by_any = self.attempt_backup(&request.task);
+        if let Some(attempt) = by_any.or_else(|| self.attempt_value(&request.task)) {
             return attempt;
         }
         let mut group = self.groups[request.group as usize].borrow_mut();
@@ -339,7 +341,8 @@ impl Node {
             | Task::Describe
             | Task::BackupBegin { .. }
             | Task::BackupNext { .. }
-            | Task::BackupEnd { .. } => unreachable!("answered before anything is evaluated"),
+            | Task::BackupEnd { .. }
+            | Task::Value { .. } => unreachable!("answered before anything is evaluated"),
         };
         let speculative = view.was_speculative();
         Ok(Evaluated { reply, writes, conditions, speculative })
@@ -423,7 +426,13 @@ impl Node {
             None => None,
         };
         let Some((location, index, version)) = found else { return Ok(None) };
-        match self.read_value(location, index).await {
+        let mut value = self.read_value(location, index).await;
+        if value.is_none() {
+            let wanted = Lost { slot, key: key.into(), version, home: (location, index) };
+            // On the heap: it is rare, and every request that waits would be as large.
+            value = Box::pin(self.value_from_others(wanted)).await;
+        }
+        match value {
             Some(value) => {
                 self.store.borrow_mut().fill(slot, key, version, &value);
                 Ok(Some((version, value)))

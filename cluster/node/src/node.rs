@@ -39,6 +39,7 @@ use crate::observe::{Fact, digest, observe};
 use crate::origin::Origin;
 use crate::peers::{Introduction, Peers};
 use crate::recovery::Recovery;
+use crate::scrub::Scrub;
 use crate::snapshot::{Inbound, Outbound};
 use crate::space::track_changes;
 use crate::state::{self, State};
@@ -79,6 +80,9 @@ pub struct Node {
     /// Snapshots of shards that clients fetch from this replica, by their numbers.
     pub(crate) backups: RefCell<BTreeMap<u64, Rc<Backup>>>,
     pub(crate) scans: RefCell<BTreeMap<ScanTicket, oneshot::Sender<Piece>>>,
+    pub(crate) scrub: Scrub,
+    /// Between a checkpoint's mark and its commit.
+    pub(crate) checkpointing: Cell<bool>,
     /// Whether this node is a founder, and the map it began with.
     pub(crate) founder: bool,
     pub(crate) genesis: PlacementMap,
@@ -155,6 +159,7 @@ impl Node {
         drop(runtime::spawn(Rc::clone(self).run_ticks()));
         drop(runtime::spawn(Rc::clone(self).run_chores()));
         drop(runtime::spawn(Rc::clone(self).run_compaction()));
+        drop(runtime::spawn(Rc::clone(self).run_scrub()));
     }
 
     /// Hands leadership over, as far as there is somebody to take it. Ends within `limit`.
@@ -357,6 +362,8 @@ fn assemble(config: NodeConfig, foundation: Foundation, store: Store) -> Rc<Node
         inbound: RefCell::default(),
         backups: RefCell::default(),
         scans: RefCell::default(),
+        scrub: Scrub::default(),
+        checkpointing: Cell::new(false),
         founder,
         genesis,
         admits: Cell::new(false),

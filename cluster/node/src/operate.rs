@@ -75,6 +75,12 @@ impl Node {
             Operation::Join { node } => self.expect_node(&node).await.map(Operated::Epoch),
             Operation::Remove { node } => self.remove_node(&node).await.map(Operated::Epoch),
             Operation::Nodes => Ok(Operated::Nodes(self.node_states())),
+            Operation::Scrub { begin } => {
+                if begin {
+                    self.ask_for_scrub();
+                }
+                Ok(Operated::Scrub(self.scrub.status()))
+            }
             Operation::SnapshotBegin { shard } => {
                 self.begin_backup(shard).await.map(Operated::Begun)
             }
@@ -258,7 +264,8 @@ impl Node {
             | Task::Versions(_)
             | Task::BackupBegin { .. }
             | Task::BackupNext { .. }
-            | Task::BackupEnd { .. } => None,
+            | Task::BackupEnd { .. }
+            | Task::Value { .. } => None,
         }
     }
 

@@ -38,6 +38,8 @@ pub(crate) enum Task {
     BackupNext { id: u64, index: u64 },
     /// For its holder: give it up; the reply is `OK`.
     BackupEnd { id: u64 },
+    /// For any replica: the value of a key; the reply is null if it has another version, or none.
+    Value { key: Bytes, version: u64 },
 }
 
 /// Why a request was not answered here.

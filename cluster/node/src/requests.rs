@@ -312,7 +312,8 @@ impl Request {
             | Task::Describe
             | Task::BackupBegin { .. }
             | Task::BackupNext { .. }
-            | Task::BackupEnd { .. } => false,
+            | Task::BackupEnd { .. }
+            | Task::Value { .. } => false,
         }
     }
 }

@@ -45,23 +45,35 @@ impl Node {
             if self.stopping.get() {
                 return;
             }
-            let need = {
+            let mut need = {
                 let (engine, store) = (self.engine.borrow(), self.store.borrow());
                 compaction::need(&compaction::situation(&engine, &store))
             };
+            if self.scrub.wants_checkpoint.replace(false) && need == Need::Nothing {
+                need = Need::Checkpoint;
+            }
             let victims = match need {
                 Need::Nothing => continue,
                 Need::Checkpoint => Vec::new(),
                 Need::Space(wanted) => {
-                    compaction::victims(&self.engine.borrow(), &self.store.borrow(), wanted)
+                    let spoiled = self.scrub.spoiled();
+                    compaction::victims(
+                        &self.engine.borrow(),
+                        &self.store.borrow(),
+                        &spoiled,
+                        wanted,
+                    )
                 }
             };
             if victims.is_empty() && need != Need::Checkpoint {
                 continue;
             }
-            for victim in &victims {
-                if !self.empty(*victim).await {
+            for &victim in &victims {
+                if !self.empty(victim).await {
                     break; // What is not empty is not given up.
+                }
+                if self.holds_live_bytes(victim) {
+                    self.scrub.suspect(victim); // Something in it could not be copied.
                 }
             }
             if self.stopping.get() {
@@ -75,7 +87,10 @@ impl Node {
     async fn empty(self: &Rc<Node>, victim: u32) -> bool {
         let mut next = Some(0);
         // What the index refers to no more need not be read.
-        while let Some(offset) = next.filter(|_| self.holds_live_bytes(victim)) {
+        let holds = |at: &u64| {
+            *at < self.engine.borrow().durable_end(victim) && self.holds_live_bytes(victim)
+        };
+        while let Some(offset) = next.filter(holds) {
             let (sender, receiver) = oneshot::channel();
             let ticket = self.engine.borrow_mut().scan(victim, offset);
             self.scans.borrow_mut().insert(ticket, sender);
@@ -127,11 +142,17 @@ impl Node {
     }
 
     /// Takes a checkpoint of all groups, and waits until it is in effect.
-    async fn checkpoint(self: &Rc<Node>, mut victims: Vec<u32>) {
+    async fn checkpoint(self: &Rc<Node>, victims: Vec<u32>) {
         self.wait_for_quiet().await;
         if self.stopping.get() {
             return;
         }
+        self.checkpointing.set(true);
+        self.checkpoint_from_here(victims).await;
+        self.checkpointing.set(false);
+    }
+
+    async fn checkpoint_from_here(&self, mut victims: Vec<u32>) {
         let start = self.engine.borrow_mut().mark();
         victims.retain(|victim| !self.is_needed(*victim));
         let mut upto = Sequence(0);

@@ -94,6 +94,8 @@ impl Node {
             forwarded: self.metrics.forwarded.get(),
             writes_awaited: self.origins.borrow().iter().map(Origin::awaited).sum(),
             snapshots_held: self.backups.borrow().len(),
+            damaged_reads: self.metrics.damaged_reads.get(),
+            scrub: self.scrub.status(),
             ..NodeStatus::default()
         };
         for group in shards {

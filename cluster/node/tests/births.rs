@@ -182,6 +182,7 @@ fn config(cluster: &ClusterConfig) -> NodeConfig {
         cache_eviction: Default::default(),
         timing: Default::default(),
         engine: evenkeel_engine::Options { segment_size: 1 << 20, ..Default::default() },
+        scrub_interval: Duration::ZERO,
         request_timeout: Duration::from_secs(5),
     }
 }

@@ -172,6 +172,7 @@ fn config(world: &World, index: NodeIndex) -> NodeConfig {
             encryption: knobs.encrypt.then(|| encryption(world, index)),
             ..evenkeel_engine::Options::default()
         },
+        scrub_interval: knobs.scrub_interval,
         request_timeout: knobs.request_timeout,
     }
 }

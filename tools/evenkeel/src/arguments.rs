@@ -48,6 +48,9 @@ pub(crate) enum Command {
     /// Back the keyspace `default` up into a file, check such a file, bring it back.
     #[command(subcommand)]
     Snapshot(SnapshotCommand),
+    /// Have every node read all that it has on its disk, and mend what is damaged; exit 1 if values are
+    /// damaged that no other node has.
+    Scrub(ScrubArguments),
     /// Describe a data folder without changing it.
     Inspect(InspectArguments),
     /// Make and change the root keys that encrypt data folders, or tell which is which.
@@ -296,6 +299,19 @@ pub(crate) enum ClusterCommand {
         #[command(flatten)]
         target: ClusterTarget,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ScrubArguments {
+    /// Any node's address.
+    #[arg(long, default_value = "127.0.0.1:7001", value_name = "ADDRESS:PORT")]
+    pub address: SocketAddr,
+    /// Only this node.
+    #[arg(long, value_name = "NAME")]
+    pub node: Option<String>,
+    /// For people, or for programs.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
 }
 
 #[derive(Debug, Subcommand)]

@@ -20,7 +20,7 @@ const REPLY_PATIENCE: Duration = Duration::from_secs(15);
 /// How often to look whether it is done.
 const PAUSE: Duration = Duration::from_millis(200);
 
-mod members;
+pub(crate) mod members;
 
 /// The document of `--output json`. Fields are only ever added.
 #[derive(Debug, Default, Serialize)]
@@ -152,7 +152,7 @@ fn shard(reply: &Reply) -> Shard {
 }
 
 /// A field of a map, which RESP2 writes as an array of names and values.
-fn field<'a>(reply: &'a Reply, name: &str) -> Option<&'a Reply> {
+pub(crate) fn field<'a>(reply: &'a Reply, name: &str) -> Option<&'a Reply> {
     match reply {
         Reply::Map(rows) => rows.iter().find(|(key, _)| word(key) == name).map(|(_, value)| value),
         Reply::Array(parts) => {
@@ -170,7 +170,7 @@ fn list<T>(reply: &Reply, read: impl Fn(&Reply) -> T) -> Vec<T> {
     }
 }
 
-fn integer(reply: &Reply) -> i64 {
+pub(crate) fn integer(reply: &Reply) -> i64 {
     match reply {
         Reply::Integer(number) => *number,
         _ => 0,

@@ -27,6 +27,8 @@ const NAME_SIZE_MAX: usize = 64;
 const MEMORY_SIZE_MIN: u64 = 1 << 20;
 /// Sixteen of the smallest segments: with fewer, too large a share is held back for compaction.
 const DISK_SIZE_MIN: u64 = 64 << 20;
+/// A year.
+const SCRUB_HOURS_MAX: u64 = 24 * 366;
 
 /// What is wrong with a configuration, and where it was written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -156,6 +158,7 @@ pub(crate) struct ClientLimits {
 pub(crate) struct Storage {
     pub serve_with_holes: bool,
     pub disk_bytes_max: ByteSize,
+    pub scrub_interval_hours: u64,
     pub compression: Compression,
     /// None, or empty: nothing is encrypted.
     encryption_key_file: Option<PathBuf>,
@@ -259,6 +262,12 @@ impl Config {
             format!(
                 "`storage.disk_bytes_max` is {disk} bytes, must be 0 (no limit) or at least {} MiB",
                 DISK_SIZE_MIN >> 20
+            )
+        })?;
+        let hours = self.storage.scrub_interval_hours;
+        ensure(hours <= SCRUB_HOURS_MAX, || {
+            format!(
+                "`storage.scrub_interval_hours` is {hours}, must be 0 (never) to {SCRUB_HOURS_MAX}"
             )
         })?;
         self.check_limits()

@@ -19,6 +19,8 @@ mod data;
 mod failure;
 mod inspect;
 mod key;
+mod progress;
+mod scrub;
 mod serve;
 mod snapshot;
 mod status;
@@ -63,6 +65,7 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Status(arguments) => status::run(arguments),
         Command::Cluster(command) => cluster::run(command),
         Command::Snapshot(command) => snapshot::run(command),
+        Command::Scrub(arguments) => scrub::run(arguments),
         Command::Inspect(arguments) => inspect::run(arguments),
         Command::Key(command) => key::run(command),
         Command::Bench(experiment) => bench(experiment),

@@ -265,6 +265,7 @@ fn node_config(config: &Config, encryption: Option<Encryption>) -> NodeConfig {
             encryption,
             ..Default::default()
         },
+        scrub_interval: Duration::from_secs(3600 * config.storage.scrub_interval_hours),
         request_timeout: Duration::from_millis(config.cluster.request_timeout_ms),
     }
 }

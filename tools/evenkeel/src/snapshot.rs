@@ -17,7 +17,6 @@ use crate::write_out;
 
 mod contents;
 mod create;
-mod progress;
 mod restore;
 mod source;
 mod target;

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use evenkeel_node::api::{KeyspaceStatus, NodeStatus, Topology};
 
+use crate::commands::operate;
 use crate::metrics::Metrics;
 use crate::process::Usage;
 use crate::settings;
@@ -290,6 +291,10 @@ fn evenkeel(text: &mut Text, facts: &Facts<'_>) {
         text.line("log_encryption_key", &status.log_encryption_key);
     }
     text.line("disk_backend", &status.disk_backend);
+    text.line("damaged_reads", status.damaged_reads);
+    for (name, value) in operate::scrub_fields(&status.scrub) {
+        text.line(name, value);
+    }
     for (number, keyspace) in status.keyspaces.iter().enumerate() {
         let [p50, p99, max] = keyspace.expiry_lag_ms;
         text.line(

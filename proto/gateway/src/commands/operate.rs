@@ -1,7 +1,8 @@
 //! `EVENKEEL …`: what an operator asks of the cluster, over any connection to any node.
 
 use evenkeel_node::api::{
-    Decided, NodePlace, NodeState, Operated, Operation, ShardState, SnapshotBegun, slots,
+    Decided, NodePlace, NodeState, Operated, Operation, ScrubStatus, ShardState, SnapshotBegun,
+    slots,
 };
 use evenkeel_wire::arguments::List;
 use evenkeel_wire::command::{EvenkeelCommand, SnapshotCommand};
@@ -24,6 +25,7 @@ pub(crate) fn answer<S: Service>(scene: &Scene<'_, S>, command: &EvenkeelCommand
         EvenkeelCommand::Remove { node } => Operation::Remove { node: name(node) },
         EvenkeelCommand::Nodes => Operation::Nodes,
         EvenkeelCommand::Balance { without } => Operation::Balance { without: names(without) },
+        EvenkeelCommand::Scrub { begin } => Operation::Scrub { begin: *begin },
         EvenkeelCommand::Snapshot(command) => snapshot(command),
     };
     let operated = scene.door.service.operate(operation);
@@ -37,6 +39,7 @@ pub(crate) fn answer<S: Service>(scene: &Scene<'_, S>, command: &EvenkeelCommand
             }
             Ok(Operated::Epoch(epoch)) => Reply::Integer(epoch as i64),
             Ok(Operated::Nodes(states)) => Reply::Array(states.iter().map(node_reply).collect()),
+            Ok(Operated::Scrub(status)) => scrub_reply(&status),
             Ok(Operated::Begun(begun)) => begun_reply(&begun),
             Ok(Operated::Part(part)) => part.map_or(Reply::Null, Reply::Bulk),
             Err(refusal) => Reply::error(refusal),
@@ -52,6 +55,29 @@ fn snapshot(command: &SnapshotCommand<'_>) -> Operation {
         }
         SnapshotCommand::End { token } => Operation::SnapshotEnd { token: name(token) },
     }
+}
+
+fn scrub_reply(status: &ScrubStatus) -> Reply {
+    let fields = scrub_fields(status);
+    let field = |(name, value)| (Reply::text(name), Reply::Integer(value as i64));
+    Reply::Map(fields.map(field).to_vec())
+}
+
+/// What there is to tell of scrubbing, by the names that `INFO` has them under, too.
+pub(crate) fn scrub_fields(status: &ScrubStatus) -> [(&'static str, u64); 11] {
+    [
+        ("scrub_running", u64::from(status.is_running)),
+        ("scrub_bytes_read", status.bytes_read),
+        ("scrub_bytes", status.bytes),
+        ("scrub_passes", status.passes),
+        ("scrub_ended_ms", status.ended_ms),
+        ("scrub_asked", status.asked),
+        ("scrub_answered", status.answered),
+        ("scrub_damaged", status.damaged),
+        ("scrub_mended", status.mended),
+        ("scrub_left", status.left),
+        ("scrub_detours", status.detours),
+    ]
 }
 
 fn begun_reply(begun: &SnapshotBegun) -> Reply {

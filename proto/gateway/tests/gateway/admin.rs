@@ -116,6 +116,24 @@ fn what_an_operator_asks_for_is_answered_when_it_is_known() {
         talk.ask("EVENKEEL NODES", &format!("*2|{there}{expected}")).await;
         let begun = "*14|$5|token|$5|9.a.b|$5|shard|:9|$8|position|:8|$8|taken_ms|:7|\
                      $7|cluster|$16|0000000000000006|$5|epoch|:5|$6|shards|:4|";
+        let fields = [
+            ("running", 0),
+            ("bytes_read", 0),
+            ("bytes", 0),
+            ("passes", 0),
+            ("ended_ms", 0),
+            ("asked", 1),
+            ("answered", 0),
+            ("damaged", 0),
+            ("mended", 0),
+            ("left", 3),
+            ("detours", 0),
+        ];
+        let fields = fields.map(|(name, value)| {
+            let name = format!("scrub_{name}");
+            format!("${}|{name}|:{value}|", name.len())
+        });
+        talk.ask("EVENKEEL SCRUB", &format!("*22|{}", fields.concat())).await;
         talk.ask("EVENKEEL SNAPSHOT BEGIN 9", begun).await;
         talk.ask("EVENKEEL SNAPSHOT NEXT 9.a.b 1", "$7|9.a.b/1|").await;
         talk.ask("EVENKEEL SNAPSHOT NEXT 9.a.b 2", "$-1|").await;

@@ -13,7 +13,8 @@ use bytes::Bytes;
 use evenkeel_gateway::service::{PendingOperation, PendingWatch, ReplyWriter, Service};
 use evenkeel_node::api::{
     Decided, Execution, Hint, KeyspaceStatus, NodePlace, NodeState, NodeStatus, Operated,
-    Operation, Order, ShardState, SnapshotBegun, Topology, TopologyMember, TopologyShard, Watched,
+    Operation, Order, ScrubStatus, ShardState, SnapshotBegun, Topology, TopologyMember,
+    TopologyShard, Watched,
 };
 use evenkeel_runtime::sleep;
 use evenkeel_wire::arguments::Arguments;
@@ -208,6 +209,11 @@ impl Service for Fake {
                     },
                     NodeState { name: "b".to_string(), place: None, is_connected: false, votes: 0 },
                 ])),
+                Operation::Scrub { begin } => Ok(Operated::Scrub(ScrubStatus {
+                    asked: u64::from(begin),
+                    left: 3,
+                    ..ScrubStatus::default()
+                })),
                 Operation::SnapshotBegin { shard } => Ok(Operated::Begun(SnapshotBegun {
                     token: "9.a.b".to_string(),
                     shard,

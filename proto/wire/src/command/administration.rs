@@ -223,6 +223,11 @@ pub enum EvenkeelCommand<'a> {
         /// These get nothing.
         without: List<'a>,
     },
+    /// `SCRUB [STATUS]`.
+    Scrub {
+        /// A pass is to begin; otherwise only say how far the last one got.
+        begin: bool,
+    },
     /// `SNAPSHOT`.
     Snapshot(SnapshotCommand<'a>),
 }

@@ -230,6 +230,9 @@ fn server_commands_are_read() {
     bad("EVENKEEL SNAPSHOT BEGIN all", "ERR a shard is a number: see EVENKEEL SHARDS");
     bad("EVENKEEL SNAPSHOT END", "ERR wrong number of arguments for 'evenkeel|snapshot' command");
     bad("EVENKEEL SNAPSHOT STOP a", "ERR syntax error");
+    good("EVENKEEL SCRUB", Command::Evenkeel(EvenkeelCommand::Scrub { begin: true }));
+    good("EVENKEEL SCRUB Status", Command::Evenkeel(EvenkeelCommand::Scrub { begin: false }));
+    bad("EVENKEEL SCRUB STOP", "ERR syntax error");
     bad("CONFIG SET a 1 b", "ERR wrong number of arguments for 'config|set' command");
     bad("SLOWLOG GET -2", "ERR count should be greater than or equal to -1");
     bad("DEBUG SLEEP -1", "ERR a sleep is 0 to 3600 seconds");

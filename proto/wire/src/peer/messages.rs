@@ -37,7 +37,8 @@ pub struct Hello {
 }
 
 /// Work for a group's leader: commands, or one of `versions_of`, `open_session`, `placement`, `transfer`,
-/// `describe` and `backup_begin`; or for a replica that holds a snapshot: `backup_next`, `backup_end`.
+/// `describe` and `backup_begin`; or for a replica that holds a snapshot: `backup_next`, `backup_end`; or
+/// for any replica: `value_of`.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Forward {
     /// Comes back in the reply.
@@ -94,6 +95,10 @@ pub struct Forward {
     /// Instead of commands: give the snapshot of this number up.
     #[prost(uint64, optional, tag = "22")]
     pub backup_end: Option<u64>,
+    /// Instead of commands, of any replica: the reply is the value of this key if it has this version
+    /// there, else null.
+    #[prost(message, optional, tag = "23")]
+    pub value_of: Option<Watch>,
 }
 
 /// A part of a snapshot for a backup.

@@ -89,6 +89,8 @@ pub enum Name {
     EvenkeelNodes,
     /// `EVENKEEL REMOVE`.
     EvenkeelRemove,
+    /// `EVENKEEL SCRUB`.
+    EvenkeelScrub,
     /// `EVENKEEL SHARDS`.
     EvenkeelShards,
     /// `EVENKEEL SNAPSHOT`.

@@ -137,7 +137,7 @@ const CLUSTER: [CommandInfo; 13] = [
 ];
 
 #[rustfmt::skip] // A row is a line.
-const EVENKEEL: [CommandInfo; 10] = [
+const EVENKEEL: [CommandInfo; 11] = [
     row("evenkeel|balance", Name::EvenkeelBalance, -2, LOADING | ADMIN | DANGEROUS, NONE, Group::Cluster, "7.2.0", "Spreads votes evenly over the nodes."),
     row("evenkeel|drain", Name::EvenkeelDrain, 3, LOADING | ADMIN | DANGEROUS, NONE, Group::Cluster, "7.2.0", "Moves every vote of a node to others."),
     row("evenkeel|help", Name::EvenkeelHelp, 2, LOADING, NONE, Group::Cluster, "7.2.0", "Lists the subcommands."),
@@ -145,6 +145,7 @@ const EVENKEEL: [CommandInfo; 10] = [
     row("evenkeel|move", Name::EvenkeelMove, -4, LOADING | ADMIN | DANGEROUS, NONE, Group::Cluster, "7.2.0", "Gives a shard these voters."),
     row("evenkeel|nodes", Name::EvenkeelNodes, 2, LOADING, NONE, Group::Cluster, "7.2.0", "Lists the nodes, and those that are expected."),
     row("evenkeel|remove", Name::EvenkeelRemove, 3, LOADING | ADMIN | DANGEROUS, NONE, Group::Cluster, "7.2.0", "Removes a node that has no votes."),
+    row("evenkeel|scrub", Name::EvenkeelScrub, -2, LOADING | ADMIN, NONE, Group::Cluster, "7.2.0", "Reads all that this node has on its disk, and mends what is damaged."),
     row("evenkeel|shards", Name::EvenkeelShards, 2, LOADING, NONE, Group::Cluster, "7.2.0", "Lists the shards with leaders and voters."),
     row("evenkeel|snapshot", Name::EvenkeelSnapshot, -4, LOADING | ADMIN | DANGEROUS, NONE, Group::Cluster, "7.2.0", "Hands a shard out as it is now, part by part."),
     row("evenkeel|transfer", Name::EvenkeelTransfer, -3, LOADING | ADMIN | DANGEROUS, NONE, Group::Cluster, "7.2.0", "Has another node lead a shard."),

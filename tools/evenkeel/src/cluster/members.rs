@@ -18,12 +18,12 @@ use crate::{tell, write_out};
 
 /// The document of `--output json` has a list of these. Fields are only ever added.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
-struct Node {
-    name: String,
+pub(crate) struct Node {
+    pub(crate) name: String,
     /// `None`, as the addresses, while it is expected.
-    id: Option<String>,
+    pub(crate) id: Option<String>,
     peer: Option<String>,
-    client: Option<String>,
+    pub(crate) client: Option<String>,
     connected: bool,
     votes: i64,
 }
@@ -130,7 +130,7 @@ async fn call(connection: &mut Connection, verb: &str, name: &str) -> Result<Rep
     connection.call(&[b"EVENKEEL", verb.as_bytes(), name.as_bytes()]).await
 }
 
-async fn list_nodes(connection: &mut Connection) -> Result<Vec<Node>, Failure> {
+pub(crate) async fn list_nodes(connection: &mut Connection) -> Result<Vec<Node>, Failure> {
     let reply = connection.call(&[b"EVENKEEL", b"NODES"]).await?;
     let nodes = list(&reply, node);
     if nodes.iter().all(|node| node.id.is_none()) {

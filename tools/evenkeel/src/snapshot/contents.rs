@@ -6,10 +6,10 @@ use evenkeel_runtime::clock;
 use evenkeel_wire::backup::{End, Frame, Header, ShardEnd};
 use serde::Serialize;
 
-use super::progress::{Progress, mib};
 use super::source::Source;
 use super::time::utc;
 use crate::failure::{Exit, Failure};
+use crate::progress::{Progress, mib};
 use crate::status::write_table;
 
 /// The document of `--output json`. Fields are only ever added.

@@ -9,12 +9,12 @@ use evenkeel_runtime::{block_on, clock, random_u64, sleep};
 use evenkeel_wire::backup::{Header, Writer};
 
 use super::contents::Contents;
-use super::progress::{Progress, mib};
 use super::show;
 use super::target::Target;
 use super::time::stamp;
 use crate::arguments::CreateArguments;
 use crate::failure::{Exit, Failure};
+use crate::progress::{Progress, mib};
 use crate::talk::failure;
 
 /// A shard of which the snapshot was lost so often in a row is given up.

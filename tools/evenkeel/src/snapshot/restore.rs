@@ -8,12 +8,12 @@ use evenkeel_wire::backup::Frame;
 use serde::Serialize;
 
 use super::contents::{self, Contents};
-use super::progress::Progress;
 use super::show;
 use super::source::Source;
 use super::writer::{Item, Outcome, RestoreClient};
 use crate::arguments::RestoreArguments;
 use crate::failure::{Exit, Failure};
+use crate::progress::Progress;
 
 /// So many bytes of entries are on their way at a time, about.
 const BATCH_BYTES: usize = 512 * 1024;

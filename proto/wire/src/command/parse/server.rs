@@ -55,6 +55,7 @@ pub(super) fn parse<'a>(words: Words<'a>) -> Result<Command<'a>, CommandError> {
         | Name::EvenkeelRemove
         | Name::EvenkeelNodes
         | Name::EvenkeelBalance
+        | Name::EvenkeelScrub
         | Name::EvenkeelSnapshot => Command::Evenkeel(evenkeel(words)?),
         _ if words.info.group == Group::Cluster => Command::Cluster(cluster(words)?),
         _ => Command::Command(command(words)?),
@@ -80,6 +81,11 @@ fn evenkeel<'a>(words: Words<'a>) -> Result<EvenkeelCommand<'a>, CommandError> {
             EvenkeelCommand::Balance { without: words.list(3) }
         }
         Name::EvenkeelBalance => return Err(CommandError::Syntax),
+        Name::EvenkeelScrub if words.count() == 2 => EvenkeelCommand::Scrub { begin: true },
+        Name::EvenkeelScrub if words.count() == 3 && is(words.word(2)?, "status") => {
+            EvenkeelCommand::Scrub { begin: false }
+        }
+        Name::EvenkeelScrub => return Err(CommandError::Syntax),
         Name::EvenkeelSnapshot => EvenkeelCommand::Snapshot(snapshot(words)?),
         _ => EvenkeelCommand::Shards,
     })

@@ -116,6 +116,7 @@ fn forward_samples() -> Vec<Message> {
         backup_begin: Some(0),
         backup_next: Some(BackupPart { id: 1, index: 2 }),
         backup_end: Some(0),
+        value_of: Some(Watch { key: BYTES, version: 6 }),
     })];
     samples.extend(replies);
     samples

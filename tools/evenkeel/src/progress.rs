@@ -12,7 +12,7 @@ const TERMINAL_US: u64 = 200_000;
 /// Elsewhere a new line comes after this.
 const LINE_US: u64 = 10_000_000;
 
-pub(super) struct Progress {
+pub(crate) struct Progress {
     is_terminal: bool,
     started_us: u64,
     told_us: u64,
@@ -20,14 +20,14 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn new() -> Progress {
+    pub(crate) fn new() -> Progress {
         let started_us = clock::monotonic_us();
         let is_terminal = std::io::stderr().is_terminal();
         Progress { is_terminal, started_us, told_us: started_us, has_line: false }
     }
 
     /// So far, in words; told if it is time to.
-    pub(super) fn at(&mut self, words: impl FnOnce(f64) -> String) {
+    pub(crate) fn at(&mut self, words: impl FnOnce(f64) -> String) {
         let now_us = clock::monotonic_us();
         let pause = if self.is_terminal { TERMINAL_US } else { LINE_US };
         if now_us.saturating_sub(self.told_us) < pause {
@@ -45,13 +45,13 @@ impl Progress {
     }
 
     /// Something that must not be lost in a line that is written again.
-    pub(super) fn note(&mut self, text: &str) {
+    pub(crate) fn note(&mut self, text: &str) {
         self.clear();
         tell(text);
     }
 
     /// Since it began.
-    pub(super) fn seconds(&self) -> f64 {
+    pub(crate) fn seconds(&self) -> f64 {
         clock::monotonic_us().saturating_sub(self.started_us) as f64 / 1e6
     }
 
@@ -69,6 +69,6 @@ impl Drop for Progress {
 }
 
 /// Bytes for people.
-pub(super) fn mib(bytes: u64) -> String {
+pub(crate) fn mib(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
 }
