@@ -106,6 +106,7 @@ kinds! {
     Readmit "readmit" "a removed node was let in again"
     CutClients "cut-clients" "a client's connection was ended"
     Backup "backup" "a snapshot of every shard was fetched"
+    Scrub "scrub" "a node that read all of its disk mended something"
     // Scripts.
     LeaseTrap "lease-trap" "the follower that grants the lease was restarted"
     LeaderChurn "leader-churn" "two leaders or more were cut off, one after the other"

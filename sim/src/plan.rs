@@ -38,6 +38,8 @@ pub enum Scenario {
     SmallLog,
     /// Disks fill up without notice, and nodes die meanwhile.
     DiskFull,
+    /// A disk goes bad bit by bit, under values that are in no memory.
+    Rot,
     /// A node is removed and comes back as a new one.
     Readmit,
     /// One series, again and again, and nothing else.
@@ -70,6 +72,7 @@ impl Scenario {
         Scenario::DiskSlow,
         Scenario::DiskFull,
         Scenario::Readmit,
+        Scenario::Rot,
         Scenario::ClockJump,
         Scenario::Quiet,
     ];
@@ -87,6 +90,7 @@ impl Scenario {
             Scenario::WipeAndRejoin => "wipe-and-rejoin",
             Scenario::SmallLog => "small-log",
             Scenario::DiskFull => "disk-full",
+            Scenario::Rot => "rot",
             Scenario::Readmit => "readmit",
             Scenario::Series(series) => series.name(),
         }
@@ -243,6 +247,15 @@ pub fn plan(seed: u64, scenario: Scenario) -> Plan {
         cramp(&mut plan, &mut random.child("cramp"));
         plan.knobs.log_size_max = 0; // What has a limit of its own asks for little.
     }
+    if scenario == Scenario::Rot {
+        let mut random = random.child("cramp");
+        cramp(&mut plan, &mut random);
+        plan.knobs.disk_slowness = 1;
+        // Many values, and most of them old: what goes bad is what nobody writes anew.
+        plan.objects = vec![ObjectKind::Register; 40];
+        (plan.client_count, plan.think) = (4, Duration::from_millis(40));
+        plan.knobs.scrub_interval = Duration::from_millis(*random.pick(&[0, 0, 1_000, 4_000]));
+    }
     let mut faults = Vec::new();
     if let Some(series) = theme {
         suit(&mut plan, series, &mut random.child("suit"));
@@ -251,6 +264,9 @@ pub fn plan(seed: u64, scenario: Scenario) -> Plan {
         for family in families::families(&plan, &mut random.child("families")) {
             families::schedule(&plan, family, &random, &mut faults);
         }
+    }
+    if scenario == Scenario::Rot {
+        families::rot_at_last(&plan, &mut random.child("rot"), &mut faults);
     }
     if faults.iter().any(|planned| matches!(planned.fault, Fault::DiskLies { .. })) {
         // A disk that lies is felt by those who read from it: values must not fit into memory.
@@ -354,7 +370,7 @@ fn knobs(random: &mut Random) -> Knobs {
     let mut log = random.child("log");
     let (segment_size, log_size_max) = *log.pick(&[(0, 0), (256 << 10, 0), (256 << 10, 5 << 20)]);
     let client_timeout = Duration::from_millis(*random.pick(&[500, 2_000, 5_000]));
-    let scrub_ms = *random.child("scrub").pick(&[0, 0, 500, 3_000]);
+    let scrub_ms = *random.child("scrub 372").pick(&[0, 0, 0, 0, 0, 0, 500, 3_000]);
     Knobs {
         shard_count: *random.pick(&[1, 2, 4, 8]),
         heartbeat_us: *random.pick(&[20 * ms, 50 * ms, 50 * ms, 100 * ms]),

@@ -44,6 +44,7 @@ mod injector;
 mod operator;
 mod planted;
 mod readmission;
+mod scrub;
 mod series;
 mod session;
 mod signal;
@@ -61,6 +62,8 @@ pub(crate) struct Host {
     down_until_ns: Cell<u64>,
     /// Its disk may hold less than was flushed: rot.
     is_damaged: Cell<bool>,
+    /// Whatever was wrong with its disk, it has noticed, and can do without.
+    is_scrubbed: Cell<bool>,
     /// Reads that had failed when its last life began.
     read_errors_at_start: Cell<u64>,
     /// The node, while it runs.
@@ -192,6 +195,7 @@ fn begin(plan: Plan, telling: Telling) -> Rc<World> {
             drive: Drive::new(&random.child(&format!("disk {index}"))),
             down_until_ns: Cell::new(0),
             is_damaged: Cell::new(false),
+            is_scrubbed: Cell::new(false),
             read_errors_at_start: Cell::new(0),
             node: RefCell::default(),
             starts: Cell::new(0),
@@ -232,9 +236,15 @@ fn observe(observation: Observation) {
     let node = world.hosts.iter().position(|host| host.id.get() == Some(&id));
     let Some(node) = node else { return };
     record(facts::kind(&observation.fact), id, || facts::Words(&observation));
-    if observation.fact == Fact::ValueDamaged && world.hosts[node].drive.was_always_right() {
+    let host = &world.hosts[node];
+    let is_fair = !host.drive.was_always_right() && !host.is_scrubbed.get();
+    if observation.fact == Fact::ValueDamaged && !is_fair {
+        let why = match host.is_scrubbed.get() {
+            true => "it has read all of its disk since that went bad",
+            false => "its disk has never been wrong",
+        };
         let claim = format!(
-            "{} calls a value of group {} damaged, and its disk has never been wrong",
+            "{} calls a value of group {} damaged, and {why}",
             host_name(node),
             observation.shard
         );

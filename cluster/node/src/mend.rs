@@ -176,6 +176,7 @@ impl Node {
         let entry = (&lost.key[..], value);
         compaction::copy_aside(&mut engine, &mut store, group, lost.slot, entry, lost.home)?;
         count(&self.metrics.mended);
+        self.scrub.has_moved.set(true);
         Ok(())
     }
 

@@ -42,6 +42,8 @@ pub(crate) struct Scrub {
     news: Notify,
     /// A pass was asked for that has not begun.
     is_asked: Cell<bool>,
+    /// Something was given another place, which a restart does not know before the next checkpoint.
+    pub(crate) has_moved: Cell<bool>,
     /// The next checkpoint is to be taken as soon as possible.
     pub(crate) wants_checkpoint: Cell<bool>,
     retried_us: Cell<u64>,
@@ -78,7 +80,7 @@ impl Scrub {
 
 impl Node {
     /// Has a pass begun at once. It is over when `ScrubStatus::answered` is what `asked` is now.
-    pub(crate) fn ask_for_scrub(&self) {
+    pub fn ask_for_scrub(&self) {
         self.scrub.is_asked.set(true);
         self.scrub.news.notify_one();
         self.note_scrub(|status| status.asked += 1);
@@ -167,8 +169,9 @@ impl Node {
                 "a part of the log that a restart would read is damaged: a checkpoint passes it"
             );
             self.note_scrub(|status| status.detours += 1);
-            self.pass_by().await;
+            self.scrub.has_moved.set(true);
         }
+        self.keep_what_moved().await;
         self.engine.borrow_mut().renew_superblock();
         self.note_scrub(|status| {
             status.is_running = false;
@@ -202,8 +205,9 @@ impl Node {
             runtime::sleep(self.pace(size, size, true)).await;
         }
         if self.judge(&look).await != 0 {
-            self.pass_by().await;
+            self.scrub.has_moved.set(true);
         }
+        self.keep_what_moved().await;
     }
 
     /// Reads the next piece; how many bytes it has. `None`: there is none, or the segment has gone.
@@ -270,8 +274,12 @@ impl Node {
         pages
     }
 
-    /// Has a checkpoint taken, and waits for it.
-    async fn pass_by(&self) {
+    /// Has a checkpoint taken, if it is needed, and waits for it. Without it a restart would look for what
+    /// was mended where it was damaged, and others may not have it for ever.
+    async fn keep_what_moved(&self) {
+        if !self.scrub.has_moved.replace(false) {
+            return;
+        }
         let before = self.engine.borrow().status().checkpoints;
         self.scrub.wants_checkpoint.set(true);
         while self.engine.borrow().status().checkpoints == before && !self.stopping.get() {

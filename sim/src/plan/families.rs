@@ -143,6 +143,7 @@ pub(super) fn families(plan: &Plan, random: &mut Random) -> Vec<Family> {
         Scenario::DiskFull => {
             vec![Family::FullDisks, Family::Kills, Family::PowerCuts, Family::LeaderKills]
         }
+        Scenario::Rot => vec![Family::Rots, Family::Kills, Family::LeaderKills, Family::Pauses],
         Scenario::Readmit => vec![Family::Readmissions, Family::Kills, Family::LeaderIsolation],
         Scenario::Series(series) => vec![Family::Series(series)],
     };
@@ -205,6 +206,15 @@ pub(super) fn schedule(plan: &Plan, family: Family, random: &Random, faults: &mu
     for _ in 0..count {
         let at = Duration::from_millis(random.below(plan.duration.as_millis() as u64));
         faults.push(Planned { at, fault: draw(plan, family, &mut random) });
+    }
+}
+
+/// Much of a disk goes bad when nobody is about to write anew what was on it.
+pub(super) fn rot_at_last(plan: &Plan, random: &mut Random, faults: &mut Vec<Planned>) {
+    for &rot in Rot::ALL {
+        let at = plan.duration - Duration::from_millis(random.between(1, 200));
+        let sectors = random.between(0, 40) as u32;
+        faults.push(Planned { at, fault: Fault::Rot { node: plan.victim, rot, sectors } });
     }
 }
 

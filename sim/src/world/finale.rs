@@ -12,15 +12,15 @@ use evenkeel_runtime::simulated;
 use super::clients::ask;
 
 use super::session::Session;
-use super::{Host, World, injector, operator, readmission, world};
+use super::{Host, World, injector, operator, readmission, scrub, world};
 use crate::model::Action;
 use crate::random::Random;
 use crate::workload::{KEY_COUNT, Request, Shape, Workload};
 
 /// A healed cluster serves every object through every node within this.
-const SERVES_WITHIN: Duration = Duration::from_secs(30);
+pub(super) const SERVES_WITHIN: Duration = Duration::from_secs(30);
 /// And all replicas have applied the same within this.
-const CONVERGES_WITHIN: Duration = Duration::from_secs(30);
+pub(super) const CONVERGES_WITHIN: Duration = Duration::from_secs(30);
 /// Everything that clients who have gone had asked for is over within this; snapshots that nobody
 /// fetches are held for 30 seconds, by the nodes' clocks.
 const NOTICES_WITHIN: Duration = Duration::from_secs(40);
@@ -59,6 +59,7 @@ pub(super) async fn finish(world: &Rc<World>) {
     world.note("the cluster has converged");
     if world.plan.node_count > 1 {
         rejoin_quietly(world).await;
+        scrub::check(world).await;
     }
     if answered < ANSWERS_MIN && world.plan.faults.is_empty() {
         let claim = format!("{answered} answers without any fault: no useful work was done");
@@ -69,7 +70,7 @@ pub(super) async fn finish(world: &Rc<World>) {
     judge(world);
 }
 
-async fn is_done_within(limit: Duration, work: impl Future<Output = ()>) -> bool {
+pub(super) async fn is_done_within(limit: Duration, work: impl Future<Output = ()>) -> bool {
     let clock = simulated::sleep_true(limit);
     matches!(runtime::either(work, clock).await, runtime::Either::Left(()))
 }
@@ -93,7 +94,7 @@ async fn serve(world: &Rc<World>) {
 }
 
 /// Ends when every object was read and written and read again through this node.
-async fn visit(node: usize, number: u32) {
+pub(super) async fn visit(node: usize, number: u32) {
     let world = world();
     let random = Random::new(world.plan.seed, &format!("visitor {node}"));
     let mut workload = Workload::new(random, number, 0);
@@ -162,7 +163,7 @@ fn missing(world: &World) -> String {
     late.join(", ")
 }
 
-async fn converge(world: &World) {
+pub(super) async fn converge(world: &World) {
     while lag(world).is_err() {
         simulated::sleep_true(Duration::from_millis(20)).await;
     }

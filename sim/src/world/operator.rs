@@ -23,6 +23,11 @@ pub(super) async fn transfer(world: &Rc<World>, to: Option<NodeIndex>) {
     ask(world, words, Some(Kind::TransferLeader)).await;
 }
 
+pub(super) async fn lead(world: &Rc<World>, shard: u32, node: NodeIndex) {
+    let words = words(&format!("EVENKEEL TRANSFER {shard} {}", host_name(node)));
+    ask(world, words, None).await;
+}
+
 pub(super) async fn move_first_shard(world: &Rc<World>, voters: &[NodeIndex]) {
     let mut words = words("EVENKEEL MOVE 0");
     words.extend(voters.iter().copied().map(host_name));
