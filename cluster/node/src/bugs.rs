@@ -62,6 +62,9 @@ pub enum Bug {
     AnotherVersionGiven,
     /// `mend`: a value that another replica had is used once, and not put back.
     MendNotKept,
+    /// `recovery`: entries that were applied before a restart hold their segments for as long as the process
+    /// lives.
+    AppliedHoldsSegments,
 }
 
 impl Bug {
@@ -94,6 +97,7 @@ impl Bug {
         Bug::RemovedLivesOn,
         Bug::AnotherVersionGiven,
         Bug::MendNotKept,
+        Bug::AppliedHoldsSegments,
     ];
 
     /// As people type it.
@@ -126,6 +130,7 @@ impl Bug {
             Bug::RemovedLivesOn => "removed-lives-on",
             Bug::AnotherVersionGiven => "another-version-given",
             Bug::MendNotKept => "mend-not-kept",
+            Bug::AppliedHoldsSegments => "applied-holds-segments",
         }
     }
 }

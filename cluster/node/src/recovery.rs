@@ -14,6 +14,7 @@ use evenkeel_engine::batch::Batch;
 use evenkeel_engine::store::Store;
 use evenkeel_engine::{Location, Record, RecordKind, Replay};
 
+use crate::bugs::{Bug, planted};
 use crate::entry;
 use crate::group::{PLACEMENT_GROUP, slots_of};
 use crate::machine::{Machine, Outcome, perform};
@@ -226,7 +227,7 @@ impl Replay for Recovery<'_> {
 }
 
 impl RecoveredGroup {
-    /// What the core takes over, and where its entries lie in the log.
+    /// What the core takes over, and where those of its entries lie in the log that are not applied yet.
     ///
     /// `genesis` are the voters if the log never named any.
     pub(crate) fn into_core(
@@ -241,7 +242,9 @@ impl RecoveredGroup {
         let mut locations = BTreeMap::new();
         let mut entries = Vec::new();
         for (slot, (ballot, payload, location)) in self.entries.range(Slot(mark.0 + 1)..) {
-            locations.insert(*slot, *location);
+            if applied < *slot || planted(Bug::AppliedHoldsSegments) {
+                locations.insert(*slot, *location); // Of one that is applied, nobody asks where it is.
+            }
             let payload = entry::decode(payload).expect("checked when it was replayed");
             entries.push(Entry { slot: *slot, ballot: *ballot, payload });
         }

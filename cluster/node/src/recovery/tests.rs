@@ -108,3 +108,25 @@ fn a_large_state_counts_when_its_last_part_is_there() {
         assert_eq!(found.as_ref() == Some(&machine), is_whole, "after {kept} parts");
     }
 }
+
+/// Goal: the segments of entries that are applied can be given back: it is the index that refers to what
+/// they said. Method: three entries, of which the log says that two are chosen.
+#[test]
+fn only_what_is_not_applied_holds_its_place_in_the_log() {
+    let voters = Configuration { voters: vec![ReplicaId(1)] };
+    let mut store = store();
+    let mut recovery = Recovery::new(&mut store, SHARD_COUNT);
+    let payload = entry::open_session(1, 2);
+    let place = |slot: u64| Location { segment: slot as u32, offset: 128, size: 64 };
+    for (slot, commit) in [(1, 0), (2, 1), (3, 2)] {
+        let (kind, stamp) = (RecordKind::Entry, [1, 1]);
+        let payload = &payload[..];
+        let record = Record { kind, stream: GROUP, position: slot, stamp, commit, payload };
+        recovery.record(&record, place(slot));
+    }
+    assert_eq!(recovery.foreign, None);
+    let group = recovery.groups.remove(&GROUP).unwrap();
+    let (recovered, machine, locations) = group.into_core(&voters);
+    assert_eq!((recovered.entries.len(), machine.applied), (3, Slot(2)));
+    assert_eq!(locations, BTreeMap::from([(Slot(3), place(3))]));
+}
