@@ -2,7 +2,7 @@
 
 use std::io;
 
-use evenkeel_engine::disk::Area;
+use evenkeel_engine::disk::{Area, BLOCK_SIZE};
 use evenkeel_engine::disk::memory::{Kind, MemoryDisk};
 use evenkeel_engine::{
     Checkpoint, Engine, EngineError, Event, Options, Record, RecordKind, Sequence,
@@ -238,7 +238,7 @@ fn a_young_log_learns_that_the_disk_is_full_no_more() {
     room::check_full_disk(Dress::PLAIN, 17).unwrap_or_else(|error| panic!("{error}"));
 }
 
-/// Goal: a segment whose only chunk lost its header leaves with all others before the log's start.
+/// Goal: a segment whose chunks all lost their headers leaves with all others before the log's start.
 #[test]
 fn a_segment_of_which_nothing_is_known_is_given_up_when_nothing_needs_it() {
     let mut random = Random::new(16);
@@ -252,7 +252,9 @@ fn a_segment_of_which_nothing_is_known_is_given_up_when_nothing_needs_it() {
     let checkpoint = Checkpoint { start, upto, aside_upto: 0, victims: Vec::new() };
     life.engine.commit_checkpoint(checkpoint);
     life.settle().expect("a sound disk");
-    disk.overwrite(Area::Segment(3), 0, &[0x55; 512]);
+    for block in (0..options().segment_size as usize).step_by(BLOCK_SIZE) {
+        disk.overwrite(Area::Segment(3), block, &[0x55; 512]);
+    }
     let disk = disk.power_cut(|_, _| false);
     let (mut engine, ..) = open(&disk, options()).expect("there is power").expect("a sound log");
     engine.give_up_unneeded(|segment| segment == 2);
