@@ -71,6 +71,19 @@ fn a_failure_shrinks() {
     assert_eq!(value(&first, "oracle"), value(&again, "oracle"), "{again}");
 }
 
+/// Goal: the page that teaches how to read a failure shows one that a reader gets, too. Method: its first
+/// command, and the oracle that it names.
+#[test]
+fn the_failure_of_the_manual_fails() {
+    let manual = std::fs::read_to_string("../docs/simulation.md").unwrap();
+    let after = |mark: &str| manual.split_once(mark).expect(mark).1.split_whitespace();
+    let seed = after("$ cargo sim ").next().unwrap();
+    let bug = after("--planted ").next().unwrap();
+    let oracle = after("shrink: oracle=").next().unwrap();
+    let (is_ok, text) = sim(&["run", seed, "--planted", bug]);
+    assert!(!is_ok && value(&text, "oracle") == oracle, "{text}");
+}
+
 /// Goal: what was shrunk and kept still says what it said. Method: every file of `testdata/shrunk`: with
 /// its planted bug it fails by its oracle; one that was found without any passes, since it is mended.
 #[test]
