@@ -39,11 +39,11 @@ const WAIT: Duration = Duration::from_millis(5);
 
 /// What became of a value that should have been found somewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mended {
+pub(crate) enum Mend {
     /// It could be read all the same, or nobody needs it any more: nothing was damaged.
     Sound,
     /// It came from memory or from another replica, and has a new place.
-    Mended,
+    Moved,
     /// Nobody has it, or it could not be written.
     Left,
 }
@@ -63,7 +63,7 @@ impl Node {
     }
 
     /// Gives a value that was not found where it should be another place.
-    pub(crate) async fn mend(self: &Rc<Node>, lost: &Lost) -> Mended {
+    pub(crate) async fn mend(self: &Rc<Node>, lost: &Lost) -> Mend {
         let resident = match self.store.borrow().peek(lost.slot, &lost.key) {
             Some(Found { version, value: Value::Memory(value), .. }) if version == lost.version => {
                 Some(Bytes::copy_from_slice(value))
@@ -72,22 +72,22 @@ impl Node {
         };
         let (location, index) = lost.home;
         let (value, outcome) = match self.read_value(location, index).await {
-            Some(value) => (Some(value), Mended::Sound),
-            None if self.is_elsewhere(lost) => return Mended::Sound,
-            None if self.closing.get() => return Mended::Left,
+            Some(value) => (Some(value), Mend::Sound),
+            None if self.is_elsewhere(lost) => return Mend::Sound,
+            None if self.closing.get() => return Mend::Left,
             None => {
                 self.note_damage(lost);
                 let value = match resident {
                     Some(value) => Some(value),
                     None => self.ask_others(lost).await,
                 };
-                (value, Mended::Mended)
+                (value, Mend::Moved)
             }
         };
         match value {
             Some(value) if self.put_back(lost, &value).await => outcome,
-            Some(_) | None if self.is_elsewhere(lost) => Mended::Sound,
-            Some(_) | None => Mended::Left,
+            Some(_) | None if self.is_elsewhere(lost) => Mend::Sound,
+            Some(_) | None => Mend::Left,
         }
     }
 

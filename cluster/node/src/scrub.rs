@@ -18,7 +18,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::api::ScrubStatus;
 use crate::group::PLACEMENT_GROUP;
-use crate::mend::Mended;
+use crate::mend::Mend;
 use crate::node::Node;
 
 /// What is read at most when somebody waits for it.
@@ -252,9 +252,9 @@ impl Node {
                     return pages;
                 }
                 match self.mend(&lost).await {
-                    Mended::Sound => (),
-                    Mended::Mended => mended += 1,
-                    Mended::Left => left += 1,
+                    Mend::Sound => (),
+                    Mend::Moved => mended += 1,
+                    Mend::Left => left += 1,
                 }
             }
             runtime::yield_now().await;

@@ -2,8 +2,8 @@
 
 use std::io;
 
-use evenkeel_engine::disk::{Area, BLOCK_SIZE};
 use evenkeel_engine::disk::memory::{Kind, MemoryDisk};
+use evenkeel_engine::disk::{Area, BLOCK_SIZE};
 use evenkeel_engine::{
     Checkpoint, Engine, EngineError, Event, Options, Record, RecordKind, Sequence,
 };

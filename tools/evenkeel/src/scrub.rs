@@ -201,8 +201,9 @@ fn judge(verdicts: &[Verdict]) -> Result<(), Failure> {
 mod tests {
     use super::*;
 
-    fn reply(numbers: &[(&str, i64)]) -> Reply {
-        let field = |(name, number): &(&str, i64)| (Reply::text(*name), Reply::Integer(*number));
+    fn reply(numbers: &[(&'static str, i64)]) -> Reply {
+        let field =
+            |&(name, number): &(&'static str, i64)| (Reply::text(name), Reply::Integer(number));
         Reply::Map(numbers.iter().map(field).collect())
     }
 
