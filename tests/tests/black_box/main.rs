@@ -19,4 +19,5 @@ mod lifecycle;
 mod membership;
 mod refusals;
 mod resp;
+mod scrub;
 mod serve;
