@@ -136,6 +136,7 @@ async fn establish(
         Segments::new(sizes, recovered.incarnations, options.segment_size, options.log_size_max);
     segments.pass(recovered.used);
     segments.reclaim(&recovered.blank);
+    segments.give_up_short();
     recovered.recycled.iter().for_each(|&segment| segments.mark_recycled(segment));
     segments.exceed_limit();
     let mut cursor = recovered.cursor;

@@ -289,6 +289,14 @@ impl Segments {
         blank.iter().for_each(|&segment| self.release(segment));
     }
 
+    /// Files that hold nothing yet and are smaller than a segment should be now, because a power cut came
+    /// while they were made or another size was configured: what is appended must fit into any.
+    pub(super) fn give_up_short(&mut self) {
+        let short = self.spares().filter(|(_, size)| *size < self.size_new);
+        let short: Vec<u32> = short.map(|(segment, _)| segment).collect();
+        short.into_iter().for_each(|segment| self.release(segment));
+    }
+
     /// Numbers up to this one may have been claimed in an earlier life.
     pub(super) fn pass(&mut self, segment: u32) {
         self.frontier = self.frontier.max(segment);

@@ -264,6 +264,33 @@ fn a_segment_of_which_nothing_is_known_is_given_up_when_nothing_needs_it() {
     assert_eq!(engine.status().segments_free, 4, "1, 3, 4 and 5 wait for other numbers");
 }
 
+/// Goal: what was being made when the power failed is not written into. Method: files of all sizes
+/// behind the log's last one.
+#[test]
+fn a_segment_that_is_too_short_is_made_anew() {
+    for blocks in 0..options().segment_size / BLOCK_SIZE as u64 {
+        let mut random = Random::new(blocks + 1);
+        let (disk, mut life) = fresh();
+        life.append(&mut random).expect("room");
+        life.settle().expect("a sound disk");
+        let last = life.engine.status().segments as u32;
+        let ledger = life.ledger;
+        let disk = disk.power_cut(|_, _| true);
+        disk.put(Area::Segment(last + 1), blocks * BLOCK_SIZE as u64);
+        let opened = open(&disk, options()).expect("there is power");
+        let (engine, ..) = opened.unwrap_or_else(|error| panic!("{blocks} blocks: {error}"));
+        let mut life = Life::new(engine, ledger);
+        for _ in 0..40 {
+            life.append_payload(&[7; 5_000]).expect("room");
+            life.settle().unwrap_or_else(|error| panic!("{blocks} blocks: {error}"));
+        }
+        let is_short = |(area, size): &(Area, u64)| {
+            matches!(area, Area::Segment(_)) && *size < options().segment_size
+        };
+        assert!(!disk.sizes().iter().any(is_short), "{blocks} blocks: {:?}", disk.sizes());
+    }
+}
+
 #[test]
 fn the_log_keeps_to_its_limit() {
     let limit = 2 * options().segment_size;
