@@ -140,20 +140,21 @@ pub fn choose(candidates: &[Candidate], wanted: u64, moves_max: u64) -> Vec<u32>
     victims
 }
 
-/// What the planner has to know, read off an engine and its store.
-pub fn situation(engine: &Engine, store: &Store) -> Situation {
+/// What the planner has to know, read off an engine and its store. What is `spoiled` gives nothing back.
+pub fn situation(engine: &Engine, store: &Store, spoiled: &BTreeSet<u32>) -> Situation {
     let start = engine.start_segment();
     let (mut used, mut replay) = (0, 0);
     for (segment, size) in engine.segments() {
-        used += size;
+        used += if spoiled.contains(&segment) { 0 } else { size };
         if start <= segment {
             replay += size;
         }
     }
+    let live = store.live_bytes().iter().filter(|(segment, _)| !spoiled.contains(segment));
     Situation {
         segment_size: engine.segment_size(),
         used,
-        live: store.live_bytes().values().sum(),
+        live: live.map(|(_, live)| live).sum(),
         room: engine.room().saturating_sub(engine.room_granted()),
         replay,
         changed: store.change_count(),

@@ -45,7 +45,7 @@ use crate::format::superblock::Superblock;
 use crate::limits::{
     ASIDE_PENDING_SIZE_MAX, CHUNK_HEADER_SIZE, PENDING_SIZE_MAX, RECORD_PAYLOAD_SIZE_MAX,
 };
-use crate::record::{Record, Replay, Sequence};
+use crate::record::{Record, RecordKind, Replay, Sequence};
 use crate::{Identity, Location};
 
 mod conversation;
@@ -136,6 +136,8 @@ pub struct Engine {
     renews_super: bool,
     /// Takes effect when all that it refers to is durable.
     checkpoint: Option<Checkpoint>,
+    /// Replay should begin behind this segment.
+    passed_by: u32,
     leaving: Vec<Leaving>,
     pins: BTreeMap<Pin, ()>,
     next_pin: u64,
@@ -199,6 +201,7 @@ impl Engine {
             errand: None,
             renews_super: false,
             checkpoint: None,
+            passed_by: 0,
             leaving: Vec::new(),
             pins: BTreeMap::new(),
             next_pin: 0,
@@ -247,7 +250,9 @@ impl Engine {
             Side::Aside => (&mut self.aside, ASIDE_PENDING_SIZE_MAX),
         };
         let pending = lane.gather.pending();
-        if max < pending + record.payload.len() {
+        // A bucket's pages are written in one go, however many keys one hash tag has.
+        let is_bounded = record.kind != RecordKind::Page;
+        if is_bounded && max < pending + record.payload.len() {
             return Err(EngineError::Busy { pending, max });
         }
         let size = lane.gather.size_max(record.payload.len());

@@ -12,25 +12,26 @@
 //! less, or a chunk does not hold, the keys are gone through, which costs a walk over the index.
 //!
 //! A torn tail looks damaged too, for as long as its segment is there; nothing is lost with it, as the
-//! walk finds out.
+//! walk finds out. And what dies in a segment while it is being looked at can hide as much that is lost
+//! (not where a chunk does not hold): look at one segment quickly, and at the next one later.
 
-use std::collections::VecDeque;
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::batch::{Batch, Operation};
 use crate::bugs::{Bug, planted};
 use crate::log::Piece;
 use crate::store::Store;
-use crate::{Engine, Location, Record, RecordKind};
+use crate::{Engine, Location, Record, RecordKind, Sequence};
 
 /// One time through the log.
 #[derive(Debug)]
 pub struct Pass {
-    left: VecDeque<u32>,
-    /// Of the last chunk behind the start of replay that was seen.
-    last_number: Option<u64>,
-    /// Something is missing behind the start of replay.
-    is_broken: bool,
+    left: BTreeSet<u32>,
+    /// The record that comes next behind the start of replay.
+    expected: Sequence,
+    /// The last one that there must be.
+    durable: Sequence,
 }
 
 /// What was found of one segment.
@@ -41,8 +42,8 @@ pub struct Look {
     is_open: bool,
     /// Where the next piece begins.
     next: Option<u64>,
-    /// So much of it has been looked at.
-    upto: u64,
+    /// So much of it there was to be looked at.
+    end: u64,
     /// Where the records are that the index refers to and that hold, in order.
     sound: Vec<u32>,
     /// Their sum, as `Store::live_bytes` counts it.
@@ -50,9 +51,9 @@ pub struct Look {
     /// Chunks that do not hold, and places where one must have been.
     damaged: u64,
     /// Where the next chunk must begin, if there is one.
-    end: u64,
-    /// Of the first and the last chunk that are part of the log's order.
-    numbers: Option<(u64, u64)>,
+    chunks_end: u64,
+    /// Of the first and the last record that are part of the log's order.
+    sequences: Option<(Sequence, Sequence)>,
 }
 
 /// A value that the index refers to and that could not be found.
@@ -69,18 +70,22 @@ pub struct Lost {
 }
 
 impl Pass {
-    /// Through all that there is now.
-    pub fn begin(engine: &Engine) -> Pass {
-        let left = engine.segments().map(|(segment, _)| segment).collect();
-        Pass { left, last_number: None, is_broken: false }
+    /// Through all that there is now, and all that the index refers to.
+    pub fn begin(engine: &Engine, store: &Store) -> Pass {
+        let known = engine.segments().map(|(segment, _)| segment);
+        let left = known.chain(store.live_bytes().keys().copied()).collect();
+        let (expected, durable) = (engine.start_sequence(), engine.durable());
+        Pass { left, expected, durable }
     }
 
     /// The next segment, if any.
-    pub fn next(&mut self, engine: &Engine) -> Option<Look> {
+    pub fn next(&mut self, engine: &Engine, store: &Store) -> Option<Look> {
         loop {
-            let segment = self.left.pop_front()?;
-            // Those that went meanwhile need nobody's look, those that are still empty neither.
-            if engine.segments().any(|(there, _)| there == segment)
+            let segment = self.left.pop_first()?;
+            let is_needed = store.live_bytes().contains_key(&segment);
+            // Those that went meanwhile need nobody's look.
+            let is_there = engine.segments().any(|(there, _)| there == segment);
+            if (is_there || is_needed)
                 && let Some(look) = Look::begin(engine, segment)
             {
                 return Some(look);
@@ -94,37 +99,40 @@ impl Pass {
         left.map(|segment| engine.durable_end(*segment)).sum()
     }
 
-    /// What was found of a segment.
-    pub fn took(&mut self, engine: &Engine, look: &Look) {
+    /// What was found of a segment. Whether a restart would miss something before it: see `is_short`.
+    pub fn took(&mut self, engine: &Engine, look: &Look) -> bool {
         if look.segment < engine.start_segment() {
-            return; // What a restart needs of it, the index refers to.
+            return false; // What a restart needs of it, the index refers to.
         }
-        let is_gap =
-            look.numbers.zip(self.last_number).is_some_and(|((first, _), last)| last + 1 < first);
-        self.is_broken |= is_gap || 0 < look.damaged;
-        self.last_number = look.numbers.map(|(_, last)| last).or(self.last_number);
+        let Some((first, last)) = look.sequences else { return false };
+        let is_gap = self.expected < first;
+        self.expected = self.expected.max(Sequence(last.0 + 1));
+        is_gap
     }
 
-    /// Whether a restart might miss something: take a checkpoint, and it will not ask for that.
-    pub fn wants_checkpoint(&self) -> bool {
-        self.is_broken
+    /// Whether a restart would miss something at the end of the log. To be asked when there is no next
+    /// segment. Take a checkpoint, and the restart will not ask for it.
+    pub fn is_short(&self, engine: &Engine) -> bool {
+        // Unless a checkpoint has passed it meanwhile.
+        self.expected <= self.durable && engine.start_sequence() <= self.durable
     }
 }
 
 impl Look {
-    /// `None`: there is nothing to look at.
+    /// `None`: nothing in it is durable yet. One that is not there at all lacks everything.
     pub fn begin(engine: &Engine, segment: u32) -> Option<Look> {
-        let is_there = 0 < engine.durable_end(segment);
-        is_there.then(|| Look {
+        let (end, is_open) = (engine.durable_end(segment), engine.is_open(segment));
+        let is_blank = is_open && end == 0;
+        (!is_blank).then(|| Look {
             segment,
-            is_open: engine.is_open(segment),
-            next: Some(0),
-            upto: 0,
+            is_open,
+            next: (end != 0).then_some(0),
+            end,
             sound: Vec::new(),
             live: 0,
             damaged: 0,
-            end: 0,
-            numbers: None,
+            chunks_end: 0,
+            sequences: None,
         })
     }
 
@@ -150,17 +158,19 @@ impl Look {
         slot_of: fn(&[u8]) -> u16,
     ) {
         assert!(piece.segment == self.segment, "one segment at a time");
-        self.next = piece.next;
-        self.upto = piece.next.unwrap_or(piece.offset + piece.size() as u64);
+        // What came later into one that was open is for the next look.
+        self.next = piece.next.filter(|next| *next < self.end);
         self.damaged += piece.damaged;
         for (start, end) in piece.chunks() {
-            self.damaged += u64::from(self.end < start);
-            self.end = end;
+            self.damaged += u64::from(self.chunks_end < start);
+            self.chunks_end = end;
         }
         // Of one that is being written, all that is durable are chunks.
-        self.damaged += u64::from(self.is_open && self.next.is_none() && self.end < self.upto);
-        if let Some((first, last)) = piece.numbers {
-            self.numbers = Some((self.numbers.map_or(first, |(first, _)| first), last));
+        self.damaged +=
+            u64::from(self.is_open && self.next.is_none() && self.chunks_end < self.end);
+        if let Some((first, last)) = piece.sequences {
+            let first = self.sequences.map_or(Sequence(first), |(first, _)| first);
+            self.sequences = Some((first, Sequence(last)));
         }
         piece.records(|record, location| {
             let live = live_in(store, record, location, &slots_of(record.stream), slot_of);
@@ -171,17 +181,31 @@ impl Look {
         });
     }
 
+    /// How many places are not as they were written.
+    pub fn damaged(&self) -> u64 {
+        self.damaged
+    }
+
+    /// Whether a restart would meet one of them.
+    pub fn is_broken(&self, engine: &Engine) -> bool {
+        engine.start_segment() <= self.segment && 0 < self.damaged
+    }
+
+    /// Whether less was found than the index refers to.
+    pub fn is_short(&self, store: &Store) -> bool {
+        let live = store.live_bytes().get(&self.segment).copied().unwrap_or(0);
+        !self.is_open && self.live < live
+    }
+
     /// Whether something may be missing: then each slot is to be asked for what is `lost_in` it.
     pub fn is_suspect(&self, store: &Store) -> bool {
-        let live = store.live_bytes().get(&self.segment).copied().unwrap_or(0);
-        let is_short = !self.is_open && self.live < live;
-        (is_short || 0 < self.damaged) && !planted(Bug::ScrubBlind)
+        (self.is_short(store) || 0 < self.damaged) && !planted(Bug::ScrubBlind)
     }
 
     /// Whether the record at this place was found, or was not looked for.
     pub fn has(&self, location: Location) -> bool {
         location.segment != self.segment
-            || self.upto <= u64::from(location.offset)
+            || self.is_open && self.end <= u64::from(location.offset)
             || self.sound.binary_search(&location.offset).is_ok()
     }
 

@@ -31,6 +31,7 @@ use evenkeel_engine::store::{Found, Store, Value};
 
 use crate::bugs::{Bug, planted};
 use crate::group::Group;
+use crate::mend::Asked;
 use crate::node::Node;
 
 /// What a key takes beside its name and value, in bytes, at most, in anything that carries it.
@@ -220,7 +221,10 @@ impl Node {
             for (frozen, read) in some.iter().zip(reads) {
                 let value = match self.end_read(read, frozen.home.1).await {
                     Some(value) => Some(value),
-                    None => self.value_from_others(frozen.wanted()).await,
+                    None => match self.value_from_others(frozen.wanted()).await {
+                        Asked::Value(value) => Some(value),
+                        Asked::Nobody | Asked::Unsure => None,
+                    },
                 };
                 take(frozen, &value.ok_or_else(|| frozen.key.clone())?);
             }

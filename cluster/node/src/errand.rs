@@ -17,7 +17,7 @@ use crate::metrics::count;
 use crate::node::Node;
 use crate::order::Turn;
 use crate::origin::Opening;
-use crate::request::{NotHere, Request, Task};
+use crate::request::{GONE, NotHere, Request, Task};
 use crate::requests::slots_named;
 use crate::space::is_refusal;
 
@@ -110,14 +110,7 @@ impl Errand {
                     Answer::Reply(reply) if tried && is_refusal(&reply) => break timed_out(true),
                     Answer::Reply(reply) => break reply,
                     Answer::NotHere(NotHere::Leader(leader)) => self.hint = leader,
-                    Answer::NotHere(NotHere::Damaged)
-                        if self.node.map.borrow().nodes().len() == 1 =>
-                    {
-                        break Reply::error(
-                            "ERR the value is damaged on disk and there is no other copy: `evenkeel \
-                             inspect` names the place; write the key again, or delete it",
-                        );
-                    }
+                    Answer::NotHere(NotHere::Gone) => break Reply::error(GONE),
                     Answer::NotHere(NotHere::Busy | NotHere::Damaged | NotHere::Unsure)
                     | Answer::Lost => {
                         self.hint = None;

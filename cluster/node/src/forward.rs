@@ -22,7 +22,7 @@ use crate::machine::Outcome;
 use crate::metrics::count;
 use crate::node::Node;
 use crate::reply;
-use crate::request::{NotHere, Request, Task};
+use crate::request::{GONE, NotHere, Request, Task};
 
 /// How long to wait for another node before asking again: its answer, or its whole self, may be lost.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(1000);
@@ -33,6 +33,8 @@ const SERVED_COUNT_MAX: usize = 16_384;
 pub(crate) struct PendingForward {
     group: u32,
     to: ReplicaId,
+    /// Only a leader has an answer.
+    needs_leader: bool,
     sender: oneshot::Sender<ForwardOutcome>,
 }
 
@@ -76,7 +78,8 @@ impl Node {
         self.next_forward.set(id.wrapping_add(1));
         let frame = Frame::Forward(to_wire(id, request, self.peers.map_epoch.get()));
         let (sender, receiver) = oneshot::channel();
-        let pending = PendingForward { group: request.group, to: leader, sender };
+        let needs_leader = request.task.needs_leader();
+        let pending = PendingForward { group: request.group, to: leader, needs_leader, sender };
         self.forwards.borrow_mut().insert(id, pending);
         let is_sent = self.peers.send(leader, &frame);
         if !is_sent {
@@ -96,7 +99,9 @@ impl Node {
     /// request is unknown.
     pub(crate) fn leader_changed(&self, group: u32, leader: ReplicaId) {
         let mut forwards = self.forwards.borrow_mut();
-        forwards.retain(|_, pending| pending.group != group || pending.to == leader);
+        forwards.retain(|_, pending| {
+            !pending.needs_leader || pending.group != group || pending.to == leader
+        });
     }
 
     /// Another node asks: lead the request here, or say who might.
@@ -179,6 +184,7 @@ impl Node {
             }
             Err(NotHere::NoSession) => ForwardOutcome::UnknownSession(UnknownSession {}),
             // Not "not the leader": that would say that nothing was done.
+            Err(NotHere::Gone) => ForwardOutcome::Failed(GONE.to_string()),
             Err(NotHere::Busy | NotHere::Damaged | NotHere::Unsure) => {
                 ForwardOutcome::Busy(Busy {})
             }

@@ -26,6 +26,7 @@ use crate::driver::now;
 use crate::entry::{CONDITION_COUNT_MAX, SessionStamp, WriteContext};
 use crate::group::{Asker, Fate, Group, Proposed, ReadOutcome, Waiter};
 use crate::machine::{Outcome, PendingWrite};
+use crate::mend::Asked;
 use crate::metrics::count;
 use crate::node::Node;
 use crate::observe::{Fact, observe};
@@ -426,19 +427,20 @@ impl Node {
             None => None,
         };
         let Some((location, index, version)) = found else { return Ok(None) };
-        let mut value = self.read_value(location, index).await;
-        if value.is_none() {
-            let wanted = Lost { slot, key: key.into(), version, home: (location, index) };
-            // On the heap: it is rare, and every request that waits would be as large.
-            value = Box::pin(self.value_from_others(wanted)).await;
-        }
-        match value {
-            Some(value) => {
-                self.store.borrow_mut().fill(slot, key, version, &value);
-                Ok(Some((version, value)))
+        let value = match self.read_value(location, index).await {
+            Some(value) => value,
+            None => {
+                let wanted = Lost { slot, key: key.into(), version, home: (location, index) };
+                // On the heap: it is rare, and every request that waits would be as large.
+                match Box::pin(self.value_from_others(wanted)).await {
+                    Asked::Value(value) => value,
+                    Asked::Nobody => return Err(NotHere::Gone),
+                    Asked::Unsure => return Err(self.damaged(key)),
+                }
             }
-            None => Err(self.damaged(key)),
-        }
+        };
+        self.store.borrow_mut().fill(slot, key, version, &value);
+        Ok(Some((version, value)))
     }
 }
 

@@ -44,22 +44,58 @@ pub(crate) enum Mend {
     Sound,
     /// It came from memory or from another replica, and has a new place.
     Moved,
-    /// Nobody has it, or it could not be written.
+    /// Nobody has it who can be asked, or there is no room to write it.
     Left,
 }
 
+/// What the others say of a value.
+pub(crate) enum Asked {
+    Value(Bytes),
+    /// Every replica has answered, and none has it.
+    Nobody,
+    /// Some replica has not been asked, or has not answered.
+    Unsure,
+}
+
 impl Node {
-    /// A value whose bytes cannot be read here: another replica's. It is put back behind the caller's back.
-    pub(crate) async fn value_from_others(self: &Rc<Node>, wanted: Lost) -> Option<Bytes> {
+    /// A value whose bytes cannot be read here: another replica's. It is put back, unless a checkpoint is
+    /// being taken; then the look at its segment, which this asks for, mends it.
+    pub(crate) async fn value_from_others(self: &Rc<Node>, wanted: Lost) -> Asked {
         if self.closing.get() {
-            return None; // Reads are given up then: nothing is known of the value.
+            return Asked::Unsure; // Reads are given up then: nothing is known of the value.
         }
-        self.note_damage(&wanted);
-        self.scrub.suspect(wanted.home.0.segment);
-        let value = self.ask_others(&wanted).await?;
-        let (node, kept) = (Rc::clone(self), value.clone());
-        drop(runtime::spawn(async move { node.put_back(&wanted, &kept).await }));
-        Some(value)
+        let (Lost { slot, version, home, .. }, key) = (&wanted, &wanted.key);
+        let now = match self.store.borrow().peek(*slot, key) {
+            Some(found) if found.version == *version => match found.value {
+                Value::Memory(value) => return Asked::Value(Bytes::copy_from_slice(value)),
+                Value::Log(location, index) => Some((location, index)),
+            },
+            Some(_) | None => None,
+        };
+        if now != Some(*home) {
+            // It has moved on since the read was asked for, and its segment may be gone.
+            if let Some((location, index)) = now
+                && let Some(value) = self.read_value(location, index).await
+            {
+                return Asked::Value(value);
+            }
+            let (segment, offset) = (home.0.segment, u64::from(home.0.offset));
+            if self.engine.borrow().durable_end(segment) <= offset {
+                return Asked::Unsure;
+            }
+        }
+        count(&self.metrics.damaged_reads);
+        self.observe_damage(*slot);
+        self.scrub.suspect(home.0.segment);
+        let asked = self.ask_others(&wanted).await;
+        if let Asked::Value(value) = &asked
+            && !self.checkpointing.get()
+            && !self.is_out_of_room_to_move()
+            && let Err(error) = self.put_back_now(&wanted, value)
+        {
+            tracing::debug!(%error, "a mended value waits for the look at its segment");
+        }
+        asked
     }
 
     /// Gives a value that was not found where it should be another place.
@@ -76,24 +112,29 @@ impl Node {
             None if self.is_elsewhere(lost) => return Mend::Sound,
             None if self.closing.get() => return Mend::Left,
             None => {
-                self.note_damage(lost);
-                let value = match resident {
-                    Some(value) => Some(value),
-                    None => self.ask_others(lost).await,
+                self.observe_damage(lost.slot);
+                let value = match (resident, self.scrub.is_hopeless()) {
+                    (Some(value), _) => Some(value),
+                    (None, true) => None,
+                    (None, false) => match self.ask_others(lost).await {
+                        Asked::Value(value) => Some(value),
+                        Asked::Nobody | Asked::Unsure => None,
+                    },
                 };
                 (value, Mend::Moved)
             }
         };
         match value {
             Some(value) if self.put_back(lost, &value).await => outcome,
+            // Without room it stays where it is; it can be read.
+            Some(_) if outcome == Mend::Sound => outcome,
             Some(_) | None if self.is_elsewhere(lost) => Mend::Sound,
             Some(_) | None => Mend::Left,
         }
     }
 
-    fn note_damage(&self, lost: &Lost) {
-        count(&self.metrics.damaged_reads);
-        let group = group_of(lost.slot, self.config.cluster.shard_count);
+    fn observe_damage(&self, slot: u16) {
+        let group = group_of(slot, self.config.cluster.shard_count);
         observe(self.replica, group, || Fact::ValueDamaged);
     }
 
@@ -104,26 +145,30 @@ impl Node {
         version != Some(lost.version) || store.home(lost.slot, &lost.key) != Some(lost.home)
     }
 
-    /// Asks the other replicas of the shard, one after the other.
-    async fn ask_others(self: &Rc<Node>, wanted: &Lost) -> Option<Bytes> {
+    /// Asks the other replicas of the shard that can be reached, one after the other.
+    async fn ask_others(self: &Rc<Node>, wanted: &Lost) -> Asked {
         let group = group_of(wanted.slot, self.config.cluster.shard_count);
         let key = Bytes::copy_from_slice(&wanted.key);
         let task = Task::Value { key, version: wanted.version };
         let request = Request { group, task, stamp: None };
-        for replica in self.holders_of(group) {
+        let (heard, silent) = self.holders_of(group);
+        let mut is_certain = silent.is_empty();
+        for replica in heard {
             let deadline = runtime::clock::monotonic_us() + ANSWER_TIMEOUT.as_micros() as u64;
             match self.forward(replica, &request, deadline).await {
                 Answer::Reply(Reply::Bulk(value)) if self.may_be(wanted, &value) => {
-                    return Some(value);
+                    return Asked::Value(value);
                 }
-                Answer::Reply(_) | Answer::NotHere(_) | Answer::Lost => (),
+                Answer::Reply(Reply::Null) => (),
+                // An older release, for one.
+                Answer::Reply(_) | Answer::NotHere(_) | Answer::Lost => is_certain = false,
             }
         }
-        None
+        if is_certain { Asked::Nobody } else { Asked::Unsure }
     }
 
-    /// Other replicas of a shard, those first that are heard of.
-    fn holders_of(&self, number: u32) -> Vec<ReplicaId> {
+    /// The other replicas of a shard: those that are heard of, and those that are not.
+    fn holders_of(&self, number: u32) -> (Vec<ReplicaId>, Vec<ReplicaId>) {
         let mut holders = {
             let group = self.groups[number as usize].borrow();
             group.core.status().configuration.voters.clone()
@@ -134,11 +179,9 @@ impl Node {
         holders.sort_unstable();
         holders.dedup();
         holders.retain(|holder| !self.is_self(*holder));
-        let is_heard = |holder: &ReplicaId| {
+        holders.into_iter().partition(|holder| {
             map.node(*holder).is_some_and(|node| self.peers.is_connected(&node.name))
-        };
-        holders.sort_by_key(|holder| !is_heard(holder));
-        holders
+        })
     }
 
     /// What the index knows of a value does not speak against this one.

@@ -42,6 +42,27 @@ pub(crate) enum Task {
     Value { key: Bytes, version: u64 },
 }
 
+impl Task {
+    /// Whether only the group's leader can do it.
+    pub(crate) fn needs_leader(&self) -> bool {
+        match self {
+            Task::Command(_)
+            | Task::Transaction { .. }
+            | Task::Versions(_)
+            | Task::OpenSession { .. }
+            | Task::Place(_)
+            | Task::Transfer(_)
+            | Task::Describe
+            | Task::BackupBegin { .. } => true,
+            Task::BackupNext { .. } | Task::BackupEnd { .. } | Task::Value { .. } => false,
+        }
+    }
+}
+
+/// What a client hears of a value that nobody has.
+pub(crate) const GONE: &str = "ERR the value is damaged on disk and there is no other copy: `evenkeel scrub` \
+    says how many, the node's log where; write the key again, or delete it";
+
 /// Why a request was not answered here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NotHere {
@@ -51,8 +72,10 @@ pub(crate) enum NotHere {
     Unsure,
     /// Too much is in flight.
     Busy,
-    /// The value's bytes are damaged on this node.
+    /// The value's bytes are damaged on this node, and not every other replica has answered.
     Damaged,
+    /// They are, and no other replica has the value.
+    Gone,
     /// The session is not known here: the write was not applied now; before, unknown.
     NoSession,
 }

@@ -45,27 +45,22 @@ impl Node {
             if self.stopping.get() {
                 return;
             }
-            let mut need = {
+            let spoiled = self.scrub.spoiled();
+            let need = {
                 let (engine, store) = (self.engine.borrow(), self.store.borrow());
-                compaction::need(&compaction::situation(&engine, &store))
+                compaction::need(&compaction::situation(&engine, &store, &spoiled))
             };
-            if self.scrub.wants_checkpoint.replace(false) && need == Need::Nothing {
-                need = Need::Checkpoint;
-            }
+            let is_wanted = need == Need::Checkpoint || self.scrub.wants_checkpoint.get();
             let victims = match need {
-                Need::Nothing => continue,
-                Need::Checkpoint => Vec::new(),
-                Need::Space(wanted) => {
-                    let spoiled = self.scrub.spoiled();
-                    compaction::victims(
-                        &self.engine.borrow(),
-                        &self.store.borrow(),
-                        &spoiled,
-                        wanted,
-                    )
-                }
+                Need::Nothing | Need::Checkpoint => Vec::new(),
+                Need::Space(wanted) => compaction::victims(
+                    &self.engine.borrow(),
+                    &self.store.borrow(),
+                    &spoiled,
+                    wanted,
+                ),
             };
-            if victims.is_empty() && need != Need::Checkpoint {
+            if victims.is_empty() && !is_wanted {
                 continue;
             }
             for &victim in &victims {
@@ -79,6 +74,7 @@ impl Node {
             if self.stopping.get() {
                 return; // Nothing may be appended to a log that is being closed.
             }
+            self.scrub.wants_checkpoint.set(false); // Who wishes for one from here on needs the next.
             self.checkpoint(victims).await;
         }
     }
@@ -244,6 +240,9 @@ impl Node {
     }
 
     fn write_pages(&self, number: u32, rebase: &mut Rebase) -> Option<Vec<u8>> {
+        if self.engine.borrow().is_busy_aside() {
+            return None;
+        }
         let (mut engine, mut store) = (self.engine.borrow_mut(), self.store.borrow_mut());
         let slots = self.slots_of(number);
         let mut append = |page: &[u8]| append_page(&mut engine, number, page);

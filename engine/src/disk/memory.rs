@@ -269,8 +269,14 @@ impl State {
             Operation::Write { area: area @ Area::Segment(_), offset, buffer }
             | Operation::Commit { area: area @ Area::Segment(_), offset, buffer } => {
                 let Some(content) = self.areas.get_mut(area) else { return Vec::new() };
-                for (sector, _) in sectors(*offset, buffer) {
-                    self.rewrites += u64::from(!content.touched.insert(sector));
+                for (sector, bytes) in sectors(*offset, buffer) {
+                    // Zeros over what nobody has written are as good as nothing.
+                    let is_blank = bytes.iter().all(|&byte| byte == 0);
+                    let is_rewrite = match is_blank {
+                        true => content.touched.contains(&sector),
+                        false => !content.touched.insert(sector),
+                    };
+                    self.rewrites += u64::from(is_rewrite);
                 }
                 Vec::new()
             }

@@ -156,6 +156,13 @@ impl Gather {
         self.closed = true;
     }
 
+    /// The next record begins a chunk at the start of this segment, a later one.
+    pub(super) fn begin_segment(&mut self, segment: u32) {
+        assert!(self.cursor.segment < segment, "segments are filled in order");
+        self.closed = true;
+        (self.cursor.segment, self.cursor.offset) = (segment, 0);
+    }
+
     /// Closes the open chunk and opens one in `segment`: the current one, or a later one.
     pub(super) fn open_chunk(&mut self, segment: u32) {
         self.closed = false;

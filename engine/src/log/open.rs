@@ -101,8 +101,7 @@ async fn open_with(
         None => return Err(EngineError::Superblock { area: AreaName(Area::Super) }),
     };
     let keyring = Keyring::open(&superblock, options.encryption.as_ref())?;
-    let whole = segments.iter().map(|&(number, size)| (number, size - size % BLOCK_SIZE as u64));
-    let readable = whole.filter(|&(_, size)| size != 0).collect();
+    let readable = whole(&segments).filter(|&(_, size)| size != 0).collect();
     let recovery = Recovery::new(&mut conversation, &superblock, readable, keyring, replay);
     let recovered = recovery.run().await?;
     if let Some(&first) = recovered.damaged.first()
@@ -110,8 +109,13 @@ async fn open_with(
     {
         return Err(EngineError::Damaged { first, count: recovered.damaged.len() });
     }
-    let sizes = segments.into_iter().collect();
+    let sizes = whole(&segments).collect();
     establish(conversation, &options, superblock, sizes, recovered).await
+}
+
+/// Segments as far as they consist of blocks: somebody may have cut a file short.
+fn whole(segments: &[(u32, u64)]) -> impl Iterator<Item = (u32, u64)> {
+    segments.iter().map(|&(number, size)| (number, size - size % BLOCK_SIZE as u64))
 }
 
 /// Begins to write: a new incarnation in a new segment, unless the last stop was clean and nothing is

@@ -23,8 +23,8 @@ pub struct Piece {
     pub next: Option<u64>,
     /// Chunks in here whose checksum does not hold, and blocks that cannot be read: how many.
     pub damaged: u64,
-    /// The numbers of the first and the last chunk in here that is part of the log's order.
-    pub numbers: Option<(u64, u64)>,
+    /// The sequences of the first and the last record in here that is part of the log's order.
+    pub sequences: Option<(u64, u64)>,
     bytes: Buffer,
     /// Where the chunks are, and how large.
     chunks: Vec<(usize, usize)>,
@@ -178,9 +178,9 @@ impl Scans {
                 let end = scan.offset + scan.size as u64;
                 let next = (end < scan.end).then_some(end);
                 let (segment, offset, chunks) = (scan.segment, scan.offset, Vec::new());
-                let (key, numbers) = (scan.key, None);
+                let (key, sequences) = (scan.key, None);
                 let piece =
-                    Piece { segment, offset, next, damaged: 1, numbers, bytes, chunks, key };
+                    Piece { segment, offset, next, damaged: 1, sequences, bytes, chunks, key };
                 return Some((scan.ticket, piece));
             }
         }
@@ -198,15 +198,15 @@ impl Scans {
 fn examine(scan: &Scan, bytes: Buffer) -> Result<Piece, usize> {
     let &Scan { segment, end, offset, recycled, ref key, .. } = scan;
     let (mut chunks, mut damaged, mut at) = (Vec::new(), 0, 0);
-    let mut numbers: Option<(u64, u64)> = None;
+    let mut sequences: Option<(u64, u64)> = None;
     while at < bytes.len() {
         let here = u32::try_from(offset + at as u64).expect("a segment has a bound");
         at += match chunk::examine(&bytes[at..], segment, here) {
             Extent::Chunk { header, .. } => {
                 chunks.push((at, header.chunk_size()));
-                if header.number != 0 {
-                    let first = numbers.map_or(header.number, |(first, _)| first);
-                    numbers = Some((first, header.number));
+                if !header.aside {
+                    let first = sequences.map_or(header.first_sequence, |(first, _)| first);
+                    sequences = Some((first, header.last_sequence));
                 }
                 header.chunk_size()
             }
@@ -229,5 +229,5 @@ fn examine(scan: &Scan, bytes: Buffer) -> Result<Piece, usize> {
     }
     let upto = offset + at as u64;
     let next = (upto < end).then_some(upto);
-    Ok(Piece { segment, offset, next, damaged, numbers, bytes, chunks, key: key.clone() })
+    Ok(Piece { segment, offset, next, damaged, sequences, bytes, chunks, key: key.clone() })
 }

@@ -8,14 +8,16 @@
 //! ```
 //!
 //! Invariant: numbers only grow, and a number is claimed once. So a place in the log never means two
-//! things, and what is written into a file's next life has another number in its checksums.
+//! things, and what is written into a file's next life has another number in its checksums. Before that
+//! it begins with a block of zeros: what the file held before may have rotted, and would not be told from
+//! a first chunk that has.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use crate::bugs::{Bug, planted};
 use crate::compaction::{ROOM_DELETE_SEGMENTS, ROOM_LOW_SEGMENTS, SEGMENT_COUNT_MIN};
-use crate::disk::{Area, Operation};
+use crate::disk::{Area, BLOCK_SIZE, Buffer, Operation};
 use crate::error::EngineError;
 
 /// Files kept for reuse where nothing limits the log, beyond the eighth part of it; more are removed.
@@ -65,6 +67,17 @@ struct Making {
     segment: u32,
     size: u64,
     from: Option<u32>,
+    step: Step,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// The file gets its name.
+    Named,
+    /// It has it, and is to begin with zeros.
+    Renamed,
+    /// The zeros are being written.
+    Blanked,
 }
 
 impl Segments {
@@ -218,7 +231,7 @@ impl Segments {
             && let Some(making) = self.next_making(current, used)
         {
             self.making = Some(making);
-            let Making { segment, size, from } = making;
+            let Making { segment, size, from, .. } = making;
             let area = Area::Segment(segment);
             return Some(match from {
                 Some(free) => (segment, Operation::Rename { area: Area::Segment(free), to: area }),
@@ -227,6 +240,12 @@ impl Segments {
                     (segment, Operation::Create { area, size })
                 }
             });
+        }
+        if let Some(making) = self.making.as_mut().filter(|making| making.step == Step::Renamed) {
+            making.step = Step::Blanked;
+            let (area, offset) = (Area::Segment(making.segment), 0);
+            let buffer = Buffer::zeroed(BLOCK_SIZE);
+            return Some((making.segment, Operation::Commit { area, offset, buffer }));
         }
         self.lower_limit();
         if self.removing.is_none()
@@ -248,6 +267,10 @@ impl Segments {
         }
         let making = self.making.take().expect("one segment is made at a time");
         assert!(making.segment == segment, "one segment is made at a time");
+        if making.from.is_some() && making.step == Step::Named && result.is_ok() {
+            self.making = Some(Making { step: Step::Renamed, ..making });
+            return Ok(());
+        }
         match result {
             Ok(()) => {
                 self.sizes.insert(segment, making.size);
@@ -361,14 +384,15 @@ impl Segments {
             .iter()
             .find(|(free, size)| self.size_new <= **size && self.removing != Some(**free));
         if let Some((&free, &size)) = free {
-            return Some(Making { segment, size, from: Some(free) });
+            return Some(Making { segment, size, from: Some(free), step: Step::Named });
         }
         self.making_anew(segment)
     }
 
     fn making_anew(&self, segment: u32) -> Option<Making> {
         let again = !self.refused || self.retry;
-        (self.may_grow() && again).then_some(Making { segment, size: self.size_new, from: None })
+        let (size, step) = (self.size_new, Step::Named);
+        (self.may_grow() && again).then_some(Making { segment, size, from: None, step })
     }
 
     /// Whether there should be more files that nobody needs yet.

@@ -3,6 +3,7 @@
 use super::{Engine, Event, Side};
 use crate::disk::BLOCK_SIZE;
 use crate::error::EngineError;
+use crate::limits::ASIDE_PENDING_SIZE_MAX;
 use crate::record::Sequence;
 
 /// A place in the log's order between two records.
@@ -29,14 +30,27 @@ pub(super) struct Leaving {
 }
 
 impl Engine {
-    /// Between what was appended so far and what will be.
+    /// Between what was appended so far and what will be; behind every segment that is to be passed by, if
+    /// there is room.
     pub fn mark(&mut self) -> Mark {
+        if self.log.gather.cursor().segment <= self.passed_by
+            && let Ok(segment) = self.claim(Side::Log)
+        {
+            self.log.gather.begin_segment(segment);
+            self.passed_by = 0;
+        }
         let gather = &mut self.log.gather;
         gather.close_chunk();
         let cursor = gather.cursor();
         let offset = u32::try_from(cursor.offset).expect("a segment has a bound");
         assert!((offset as usize).is_multiple_of(BLOCK_SIZE), "chunks end at blocks");
         Mark { segment: cursor.segment, offset, sequence: Sequence(cursor.sequence + 1) }
+    }
+
+    /// Replay should not come to this segment any more: something in it is not as it was written, and one
+    /// that lacks its headers cannot be told from a part of the log. The next `mark` is behind it.
+    pub fn pass_by(&mut self, segment: u32) {
+        self.passed_by = self.passed_by.max(segment);
     }
 
     /// Bytes that can still be appended, padding and headers included; `u64::MAX` if nothing is known
@@ -66,6 +80,11 @@ impl Engine {
         self.superblock.start.map_or(1, |start| start.segment)
     }
 
+    /// The sequence of the first record that replay would come to.
+    pub fn start_sequence(&self) -> Sequence {
+        Sequence(self.superblock.start.map_or(1, |start| start.sequence))
+    }
+
     /// The segment that the log is at.
     pub fn log_segment(&self) -> u32 {
         self.log.gather.cursor().segment
@@ -74,6 +93,11 @@ impl Engine {
     /// The segment being written aside, 0 if there is none.
     pub fn aside_segment(&self) -> u32 {
         self.aside.gather.cursor().segment
+    }
+
+    /// Whether no more pages should be written aside before some of what was appended is durable.
+    pub fn is_busy_aside(&self) -> bool {
+        ASIDE_PENDING_SIZE_MAX < self.aside.gather.pending()
     }
 
     /// The size of a new segment, in bytes.

@@ -221,6 +221,10 @@ impl Census {
         count
     }
 
+    pub(super) fn has_spoiled(&self) -> bool {
+        self.buckets.iter().any(|bucket| bucket.is_spoiled)
+    }
+
     /// The bucket was written anew.
     pub(super) fn renewed(&mut self, number: usize) {
         self.buckets[number].is_spoiled = false;

@@ -102,7 +102,10 @@ impl Store {
             let weigh = |pages: &[Location]| pages.iter().map(|page| u64::from(page.size)).sum();
             let (base, deltas): (u64, u64) = (weigh(&bucket.base), weigh(&bucket.deltas));
             let due = base.max(DELTA_SIZE_MIN) < deltas || DELTA_COUNT_MAX <= bucket.deltas.len();
-            let is_base = bucket.is_spoiled || due && rebase.allows(base + deltas);
+            let is_base = (bucket.is_spoiled || due) && rebase.allows(base + deltas);
+            if bucket.changes.is_empty() && !is_base {
+                continue; // Spoiled, and not its turn yet.
+            }
             let pages = self.write_bucket(number, is_base, append)?;
             bytes += weigh(&pages);
             if is_base {
@@ -260,10 +263,15 @@ impl Store {
         self.census.has_page(slots, page)
     }
 
-    /// Pages in this segment that are not `sound` are superfluous from the next checkpoint on, which
-    /// writes what they say anew. How many there are.
+    /// Pages in this segment that are not `sound` are superfluous once what they say was written anew,
+    /// which the next checkpoints do as far as their `Rebase` allows. How many there are.
     pub fn replace_pages(&mut self, segment: u32, sound: impl Fn(Location) -> bool) -> usize {
         self.census.spoil(segment, sound)
+    }
+
+    /// Whether pages are left that a checkpoint is to write anew.
+    pub fn has_spoiled_pages(&self) -> bool {
+        self.census.has_spoiled()
     }
 
     /// A key's value was copied: if its place is still `from`, it is `to` now. False if not.

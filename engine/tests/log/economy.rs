@@ -68,7 +68,8 @@ impl Keys {
     }
 
     fn compact(&mut self) {
-        let need = compaction::need(&compaction::situation(&self.engine, &self.store));
+        let need =
+            compaction::need(&compaction::situation(&self.engine, &self.store, &BTreeSet::new()));
         let victims = match need {
             Need::Nothing => return,
             Need::Checkpoint => Vec::new(),

@@ -4,6 +4,7 @@ use std::io;
 
 use evenkeel_engine::disk::memory::{Kind, MemoryDisk};
 use evenkeel_engine::disk::{Area, BLOCK_SIZE};
+use evenkeel_engine::limits::ASIDE_PENDING_SIZE_MAX;
 use evenkeel_engine::{
     Checkpoint, Engine, EngineError, Event, Options, Record, RecordKind, Sequence,
 };
@@ -289,6 +290,24 @@ fn a_segment_that_is_too_short_is_made_anew() {
         };
         assert!(!disk.sizes().iter().any(is_short), "{blocks} blocks: {:?}", disk.sizes());
     }
+}
+
+/// Goal: the pages of one bucket may be larger than what else may wait to be written aside: they are
+/// written in one go, or never.
+#[test]
+fn pages_are_appended_however_many_there_are() {
+    let (_, mut life) = fresh();
+    let payload = [1; 16 * 1024];
+    let mut append = |kind| {
+        let (stream, position, stamp, commit) = (1, 0, [0, 0], 0);
+        let record = Record { kind, stream, position, stamp, commit, payload: &payload };
+        life.engine.append_aside(&record).map(drop)
+    };
+    let count = 2 * ASIDE_PENDING_SIZE_MAX / payload.len();
+    (0..count).for_each(|_| append(RecordKind::Page).expect("all of them"));
+    let refused = append(RecordKind::Moved).expect_err("that can wait");
+    assert!(matches!(refused, EngineError::Busy { .. }), "{refused}");
+    assert!(life.engine.is_busy_aside());
 }
 
 #[test]

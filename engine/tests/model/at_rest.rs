@@ -310,7 +310,7 @@ pub(crate) fn check_room(seed: u64) -> Result<(), String> {
     }
     let plain = store.len() as u64 * VALUE_SIZE as u64;
     assert!(15 * SEGMENT_SIZE < plain, "that is the point, not {plain} bytes");
-    let situation = compaction::situation(&engine, &store);
+    let situation = compaction::situation(&engine, &store, &BTreeSet::new());
     let need = compaction::need(&situation);
     let victims = compaction::victims(&engine, &store, &BTreeSet::new(), SEGMENT_SIZE);
     match need {

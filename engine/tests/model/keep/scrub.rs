@@ -1,12 +1,14 @@
 //! A log whose disk rots while it runs, and that looks for it.
 
-use evenkeel_engine::disk::Area;
 use evenkeel_engine::disk::memory::{MemoryDisk, SECTOR_SIZE};
+use evenkeel_engine::disk::{Area, BLOCK_SIZE};
 use evenkeel_engine::scrub::{Look, Lost, Pass};
 use evenkeel_engine::{Event, Piece, compaction};
 
 use super::{Journal, Keeper, SEGMENT_SIZE, SHARDS, Work, expected, shard_of, slot_of};
 use crate::model::{Dress, Random};
+
+const LIVES: u64 = 6;
 
 /// Goal: after one pass with somebody who has the lost values, a restart finds everything, whatever was
 /// damaged before. Method: a log that is compacted all the time, some damage in what is durable, a
@@ -17,7 +19,7 @@ pub(crate) fn check_scrub(dress: Dress, seed: u64) -> Result<u64, String> {
     let mut disk = MemoryDisk::new();
     let mut journal = Journal::default();
     let mut lost = 0;
-    for life in 0..6 {
+    for life in 0..LIVES {
         let fail = |error: String| format!("{dress:?}, seed {seed}, life {life}: {error}");
         let mut keeper = Keeper::open(dress, &disk, journal).map_err(fail)?.ok_or("no power")?;
         for _ in 0..random.below(12) {
@@ -38,6 +40,8 @@ pub(crate) fn check_scrub(dress: Dress, seed: u64) -> Result<u64, String> {
         journal = keeper.journal;
         disk = disk.power_cut(|_, _| false);
     }
+    let fail = |error: String| format!("{dress:?}, seed {seed}, at last: {error}");
+    Keeper::open(dress, &disk, journal).map_err(fail)?;
     Ok(lost)
 }
 
@@ -51,13 +55,13 @@ pub(crate) fn check_sound(dress: Dress, seed: u64) -> Result<Work, String> {
         let mut keeper = Keeper::open(dress, &disk, journal).map_err(fail)?.ok_or("no power")?;
         for _ in 0..4 {
             keeper.live(&mut random, 20).map_err(fail)?;
-            let mut pass = Pass::begin(&keeper.engine);
-            while let Some(mut look) = pass.next(&keeper.engine) {
+            let mut pass = Pass::begin(&keeper.engine, &keeper.store);
+            while let Some(mut look) = pass.next(&keeper.engine, &keeper.store) {
                 keeper.look(&mut look).map_err(fail)?;
-                pass.took(&keeper.engine, &look);
+                let is_gap = pass.took(&keeper.engine, &look);
                 let lost = keeper.find_lost(&look);
                 let is_torn = life != 0; // Lives before may have left half a chunk.
-                if !lost.is_empty() || (look.is_suspect(&keeper.store) && !is_torn) {
+                if is_gap || !lost.is_empty() || (look.is_suspect(&keeper.store) && !is_torn) {
                     return Err(fail(format!("{look:?} is suspect, {lost:?}")));
                 }
                 work.cuts += 1;
@@ -71,7 +75,7 @@ pub(crate) fn check_sound(dress: Dress, seed: u64) -> Result<Work, String> {
     Ok(work)
 }
 
-/// Damages a sector of what is durable.
+/// Damages a sector of what is durable, or every header of a segment.
 fn rot(disk: &MemoryDisk, keeper: &Keeper, random: &mut Random) -> Option<String> {
     let segments: Vec<u32> = keeper.engine.segments().map(|(segment, _)| segment).collect();
     let segment = *segments.get(random.below(segments.len().max(1) as u64) as usize)?;
@@ -84,12 +88,18 @@ fn rot(disk: &MemoryDisk, keeper: &Keeper, random: &mut Random) -> Option<String
     if is_blank {
         return None;
     }
-    match random.below(3) {
+    match random.below(4) {
         0 => disk.overwrite(area, at + 17, &[sector[17] ^ 4]),
         1 => disk.overwrite(area, at, &[0; SECTOR_SIZE]),
-        _ => {
+        2 => {
             let garbage: Vec<u8> = (0..SECTOR_SIZE).map(|_| random.next() as u8).collect();
             disk.overwrite(area, at, &garbage);
+        }
+        _ => {
+            // All headers: nothing is known of the segment after a restart.
+            for block in (0..keeper.engine.durable_end(segment) as usize).step_by(BLOCK_SIZE) {
+                disk.overwrite(area, block, &[0x55; SECTOR_SIZE]);
+            }
         }
     }
     Some(format!("segment {segment} at {at}"))
@@ -98,12 +108,13 @@ fn rot(disk: &MemoryDisk, keeper: &Keeper, random: &mut Random) -> Option<String
 impl Keeper {
     /// One pass; what is lost comes from the journal. Returns how many values were.
     fn scrub(&mut self, random: &mut Random) -> Result<u64, String> {
-        let (mut count, mut pages) = (0, 0);
-        let mut pass = Pass::begin(&self.engine);
-        while let Some(mut look) = pass.next(&self.engine) {
+        let (mut count, mut pages, mut is_broken) = (0, 0, false);
+        let mut pass = Pass::begin(&self.engine, &self.store);
+        while let Some(mut look) = pass.next(&self.engine, &self.store) {
             self.look(&mut look)?;
-            pass.took(&self.engine, &look);
+            is_broken |= pass.took(&self.engine, &look) || look.is_broken(&self.engine);
             if look.is_suspect(&self.store) {
+                self.engine.pass_by(look.segment());
                 pages += self.store.replace_pages(look.segment(), |page| look.has(page));
                 for lost in self.find_lost(&look) {
                     self.mend(&lost)?;
@@ -111,9 +122,14 @@ impl Keeper {
                 }
             }
         }
-        if pass.wants_checkpoint() || pages != 0 || count != 0 {
+        if is_broken || pass.is_short(&self.engine) || pages != 0 || count != 0 {
+            // As far as one may write, there may be more to do.
             self.checkpoint(Vec::new(), random)?;
             self.settle()?;
+            while self.store.has_spoiled_pages() {
+                self.checkpoint(Vec::new(), random)?;
+                self.settle()?;
+            }
         }
         Ok(count)
     }
