@@ -30,7 +30,7 @@ use crate::lead::Attempt;
 use crate::metrics::count;
 use crate::node::Node;
 use crate::observe::{Fact, observe};
-use crate::request::{Request, Task};
+use crate::request::{NotHere, Request, Task};
 
 /// A replica that has not answered within this is not waited for.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
@@ -228,11 +228,16 @@ impl Node {
         engine.room() < ROOM_MOVE_SEGMENTS * engine.segment_size()
     }
 
-    /// What any replica can say: the value of a key, if it has that very version. `None`: something else
-    /// was asked for.
+    /// What any replica can say: the value of a key, if it has that very version; that it has not, only if
+    /// it is not behind. `None`: something else was asked for.
     pub(crate) fn attempt_value(self: &Rc<Node>, task: &Task) -> Option<Attempt<Slot>> {
         let Task::Value { key, version } = task else { return None };
         let slot = slots::slot(key);
+        let group = group_of(slot, self.config.cluster.shard_count);
+        let applied = self.groups[group as usize].borrow().machine.applied;
+        if applied.0 < *version && !planted(Bug::AnotherVersionGiven) {
+            return Some(Attempt::NotHere(NotHere::Busy)); // It will have it.
+        }
         let store = self.store.borrow();
         let found = store.peek(slot, key);
         let is_it =
