@@ -16,11 +16,14 @@ use crate::views::is_over;
 /// How many expired keys one turn removes at most: a few milliseconds.
 const EXPIRED_COUNT_MAX: usize = 2000;
 
-struct CacheView<'a>(&'a Store);
+struct CacheView<'a> {
+    store: &'a Store,
+    ttl_jitter_percent: u8,
+}
 
 impl View for CacheView<'_> {
     fn get(&self, key: &[u8]) -> Seen<'_> {
-        match self.0.peek(slots::slot(key), key) {
+        match self.store.peek(slots::slot(key), key) {
             Some(found) => match found.value {
                 Value::Memory(value) => Seen::Present {
                     version: found.version,
@@ -31,6 +34,10 @@ impl View for CacheView<'_> {
             },
             None => Seen::Absent,
         }
+    }
+
+    fn ttl_jitter_percent(&self) -> u8 {
+        self.ttl_jitter_percent
     }
 }
 
@@ -63,7 +70,8 @@ impl Node {
         if sweep::is_sweep(command) {
             return self.sweep_cache(store, command, now_ms);
         }
-        match command::evaluate(command, &CacheView(store), now_ms) {
+        let ttl_jitter_percent = self.config.cache_ttl_jitter_percent;
+        match command::evaluate(command, &CacheView { store, ttl_jitter_percent }, now_ms) {
             Outcome::NeedValues { .. } => Reply::error("ERR a value in memory was not in memory"),
             Outcome::Done { reply, writes, .. } => {
                 let too_large = writes.iter().find_map(|write| match write {

@@ -13,9 +13,11 @@ use evenkeel_engine::batch::OPERATION_COUNT_MAX;
 use evenkeel_engine::limits::{KEY_SIZE_MAX, VALUE_SIZE_MAX};
 use evenkeel_engine::store;
 use evenkeel_wire::arguments::{List, Pairs};
-use evenkeel_wire::command::{Command, Expiry};
+use evenkeel_wire::command::{Command, Deadline, Expiry};
 use evenkeel_wire::limits::{self, ARGUMENT_COUNT_MAX, FRAME_BODY_SIZE_MAX};
 use evenkeel_wire::reply::Reply;
+
+use crate::observe::digest;
 
 mod keys;
 mod number;
@@ -40,6 +42,11 @@ pub trait View {
     /// The key as the command must see it: what is applied, and the leader's own proposals above it.
     /// Must not change between two calls of one evaluation. A key past its deadline may be `Present`.
     fn get(&self, key: &[u8]) -> Seen<'_>;
+
+    /// A time to live may be shorter than asked for by up to so many percent.
+    fn ttl_jitter_percent(&self) -> u8 {
+        0
+    }
 }
 
 /// A key in a view.
@@ -307,6 +314,20 @@ impl Present<'_> {
 impl<'v, 'a> Evaluation<'v, 'a> {
     fn new(view: &'v dyn View, now_ms: u64) -> Evaluation<'v, 'a> {
         Evaluation { view, now_ms, reads: Vec::new(), writes: Vec::new() }
+    }
+
+    /// Unix milliseconds. What is to end so long from now ends a little earlier, if the keyspace says so:
+    /// another little for each key and moment, so that what was written together does not end together.
+    fn at_ms(&self, key: &[u8], deadline: Deadline) -> u64 {
+        let at_ms = deadline.at_ms(self.now_ms);
+        let percent = u64::from(self.view.ttl_jitter_percent());
+        let ttl_ms = at_ms.saturating_sub(self.now_ms);
+        if percent == 0 || ttl_ms == 0 || matches!(deadline, Deadline::AtMs(_)) {
+            return at_ms;
+        }
+        let span_ms = u128::from(ttl_ms) * u128::from(percent) / 100;
+        let drawn = u128::from(digest(self.now_ms, key)) * (span_ms + 1) >> 64;
+        at_ms - drawn as u64
     }
 
     fn run(&mut self, command: &Command<'a>) -> Evaluated<'a> {

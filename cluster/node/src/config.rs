@@ -27,10 +27,14 @@ pub struct NodeConfig {
     pub default_memory_bytes: u64,
     /// Whose values leave memory when that is full.
     pub default_eviction: Eviction,
+    /// Times to live in `default` are shorter than asked for by up to so many percent.
+    pub default_ttl_jitter_percent: u8,
     /// Memory for the `cache` keyspace, in bytes.
     pub cache_memory_bytes: u64,
     /// Who has to go when that is full.
     pub cache_eviction: Eviction,
+    /// The same in `cache`.
+    pub cache_ttl_jitter_percent: u8,
     /// How the consensus groups tell time.
     pub timing: evenkeel_core::paxos::timing::Timing,
     /// The engine's options.

@@ -295,7 +295,8 @@ impl Node {
         let now_ms = self.time_ms(group);
         let store = self.store.borrow();
         let overlay = request.stamp.is_some().then_some(&group.overlay);
-        let mut view = GroupView::new(&store, overlay, fetched);
+        let view = GroupView::new(&store, overlay, fetched);
+        let mut view = view.with_ttl_jitter(self.config.default_ttl_jitter_percent);
         let mut conditions = BTreeMap::new();
         let mut writes = Vec::new();
         let reply = match &request.task {

@@ -59,6 +59,7 @@ pub(crate) struct GroupView<'a> {
     scratch: BTreeMap<Bytes, Scratch>,
     /// Whether anything uncommitted was seen: the reply must then wait for it.
     speculative: Cell<bool>,
+    ttl_jitter_percent: u8,
 }
 
 struct Scratch {
@@ -78,7 +79,13 @@ impl<'a> GroupView<'a> {
             fetched,
             scratch: BTreeMap::new(),
             speculative: Cell::new(false),
+            ttl_jitter_percent: 0,
         }
+    }
+
+    /// With times to live that are shorter than asked for by up to so many percent.
+    pub(crate) fn with_ttl_jitter(self, ttl_jitter_percent: u8) -> GroupView<'a> {
+        GroupView { ttl_jitter_percent, ..self }
     }
 
     pub(crate) fn was_speculative(&self) -> bool {

@@ -154,8 +154,10 @@ fn config(world: &World, index: NodeIndex) -> NodeConfig {
         mode: ClusterMode::Proxy,
         default_memory_bytes: knobs.memory_bytes,
         default_eviction: eviction,
+        default_ttl_jitter_percent: 0,
         cache_memory_bytes: 1 << 20,
         cache_eviction: eviction,
+        cache_ttl_jitter_percent: 0,
         timing: Timing {
             tick: Micros(heartbeat / 5),
             heartbeat: Micros(heartbeat),

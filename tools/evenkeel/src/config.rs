@@ -27,6 +27,8 @@ const NAME_SIZE_MAX: usize = 64;
 const MEMORY_SIZE_MIN: u64 = 1 << 20;
 /// Sixteen of the smallest segments: with fewer, too large a share is held back for compaction.
 const DISK_SIZE_MIN: u64 = 64 << 20;
+/// More would be another time to live.
+const TTL_JITTER_MAX: u8 = 50;
 /// A year.
 const SCRUB_HOURS_MAX: u64 = 24 * 366;
 
@@ -114,6 +116,7 @@ pub(crate) struct Keyspaces {
 pub(crate) struct Keyspace {
     pub memory_max: ByteSize,
     pub eviction: Eviction,
+    pub ttl_jitter_percent: u8,
 }
 
 /// See `evenkeel_engine::store::Eviction`.
@@ -255,6 +258,12 @@ impl Config {
             let ByteSize(bytes) = keyspace.memory_max;
             ensure(MEMORY_SIZE_MIN <= bytes, || {
                 format!("`keyspaces.{name}.memory_max` is {bytes} bytes, must be at least 1 MiB")
+            })?;
+            let percent = keyspace.ttl_jitter_percent;
+            ensure(percent <= TTL_JITTER_MAX, || {
+                format!(
+                    "`keyspaces.{name}.ttl_jitter_percent` is {percent}, must be 0 to {TTL_JITTER_MAX}"
+                )
             })?;
         }
         let ByteSize(disk) = self.storage.disk_bytes_max;

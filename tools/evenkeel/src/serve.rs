@@ -254,8 +254,10 @@ fn node_config(config: &Config, encryption: Option<Encryption>) -> NodeConfig {
         },
         default_memory_bytes,
         default_eviction: config.keyspaces.default.eviction.into(),
+        default_ttl_jitter_percent: config.keyspaces.default.ttl_jitter_percent,
         cache_memory_bytes,
         cache_eviction: config.keyspaces.cache.eviction.into(),
+        cache_ttl_jitter_percent: config.keyspaces.cache.ttl_jitter_percent,
         timing: Default::default(),
         engine: evenkeel_engine::Options {
             serve_with_holes: config.storage.serve_with_holes,

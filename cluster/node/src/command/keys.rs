@@ -38,7 +38,7 @@ impl<'a> Evaluation<'_, 'a> {
         condition: Option<ExpireCondition>,
     ) -> Evaluated<'a> {
         let Some(present) = self.look(key) else { return Ok(Reply::Integer(0)) };
-        let (old, new) = (present.expires_at_ms, deadline.at_ms(self.now_ms));
+        let (old, new) = (present.expires_at_ms, self.at_ms(key, deadline));
         let allowed = match condition {
             None => true,
             Some(ExpireCondition::Absent) => old == 0,

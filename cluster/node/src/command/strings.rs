@@ -44,7 +44,7 @@ impl<'a> Evaluation<'_, 'a> {
         let expires_at_ms = match options.expiry {
             Expiry::Clear => 0,
             Expiry::Keep => present.unwrap_or(0),
-            Expiry::At(deadline) => deadline.at_ms(self.now_ms),
+            Expiry::At(deadline) => self.at_ms(key, deadline),
         };
         self.put(key, value, expires_at_ms);
         Ok(if options.get { old } else { Reply::OK })
@@ -71,7 +71,7 @@ impl<'a> Evaluation<'_, 'a> {
         let expires_at_ms = match expiry {
             Expiry::Keep => held.expires_at_ms,
             Expiry::Clear => 0,
-            Expiry::At(deadline) => deadline.at_ms(self.now_ms),
+            Expiry::At(deadline) => self.at_ms(key, deadline),
         };
         if expires_at_ms != held.expires_at_ms {
             self.put(key, held.value.to_vec(), expires_at_ms);

@@ -518,3 +518,55 @@ fn a_command_asks_for_all_the_values_it_needs_at_once() {
     let outcome = evaluate(&command, &keyspace, NOW_MS);
     assert_eq!(outcome, Outcome::NeedValues { keys: vec![b"a", b"b"] });
 }
+
+/// A keyspace in which times to live end up to a fifth earlier.
+struct Jittered;
+
+impl View for Jittered {
+    fn get(&self, _: &[u8]) -> Seen<'_> {
+        Seen::Present { version: 1, expires_at_ms: 0, value: b"there" }
+    }
+
+    fn ttl_jitter_percent(&self) -> u8 {
+        20
+    }
+}
+
+fn deadline_of(line: &str) -> u64 {
+    let words: Vec<Vec<u8>> = line.split(' ').map(unquoted).collect();
+    let words: Vec<&[u8]> = words.iter().map(|word| &word[..]).collect();
+    let arguments = Arguments::from_slices(&words);
+    let command = command::parse(&arguments).unwrap();
+    match evaluate(&command, &Jittered, NOW_MS) {
+        Outcome::Done { writes, .. } => match &writes[..] {
+            [Write::Put { expires_at_ms, .. }] => *expires_at_ms,
+            other => panic!("{line} writes {other:?}"),
+        },
+        Outcome::NeedValues { .. } => panic!("{line} needs values"),
+    }
+}
+
+/// Goal: times to live end earlier by up to the jitter and never later, spread evenly, and a moment that a
+/// client names stays what it is.
+#[test]
+fn times_to_live_are_spread() {
+    let mut counts = [0; 4];
+    for key in 0..4_000 {
+        for line in [
+            format!("SET key-{key} v EX 100"),
+            format!("SETEX key-{key} 100 v"),
+            format!("EXPIRE key-{key} 100"),
+            format!("GETEX key-{key} PX 100000"),
+        ] {
+            let ttl_ms = deadline_of(&line) - NOW_MS;
+            assert!((80_000..=100_000).contains(&ttl_ms), "{line}: {ttl_ms}");
+            counts[(ttl_ms.min(99_999) - 80_000) as usize / 5_000] += 1;
+        }
+    }
+    assert!(counts.iter().all(|count| (3_600..=4_400).contains(count)), "{counts:?}");
+    assert_eq!(deadline_of("SET key v PX 1"), NOW_MS + 1, "too short to be shorter");
+    let at_ms = NOW_MS + 50_000;
+    assert_eq!(deadline_of(&format!("SET key v PXAT {at_ms}")), at_ms);
+    assert_eq!(deadline_of(&format!("PEXPIREAT key {at_ms}")), at_ms);
+    assert_eq!(deadline_of("SET key v"), 0);
+}

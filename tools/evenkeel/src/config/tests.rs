@@ -128,6 +128,10 @@ fn a_wrong_value_is_refused_by_name() {
     assert!(error.starts_with("`cluster.mode` in node.yaml cannot be `both`: "), "{error}");
     let error = load("", &["listen.resp=7001"]).unwrap_err();
     assert!(error.starts_with("`listen.resp` in --set cannot be `7001`: "), "{error}");
+    let error = load("keyspaces: { cache: { ttl_jitter_percent: 51 } }", &[]).unwrap_err();
+    assert_eq!(error.to_string(), "`keyspaces.cache.ttl_jitter_percent` is 51, must be 0 to 50");
+    let config = load("keyspaces: { default: { ttl_jitter_percent: 10 } }", &[]).unwrap();
+    assert_eq!(config.keyspaces.default.ttl_jitter_percent, 10);
     let error = load("keyspaces: { cache: { eviction: random } }", &[]).unwrap_err();
     assert!(error.to_string().contains("s3-fifo"), "{error}");
     let error = load("keyspaces: { default: { memory_max: lots } }", &[]).unwrap_err();
