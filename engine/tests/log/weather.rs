@@ -75,7 +75,7 @@ fn a_sound_log_is_not_suspect() {
 #[test]
 fn any_flipped_bit_is_harmless_or_reported() {
     for dress in Dress::ALL {
-        let reported = check_every_bit(dress, 5).unwrap_or_else(|error| panic!("{error}"));
+        let (_, reported) = check_every_bit(dress, 5).unwrap_or_else(|error| panic!("{error}"));
         assert!(2_000 < reported, "headers and records are reported, not {reported} bits");
     }
 }
@@ -127,8 +127,9 @@ fn a_log_of_compressed_values_knows_its_garbage() {
     seeds(4, |_, seed| at_rest::check_room(seed));
 }
 
-/// Goal: any single flipped bit is either harmless or reported. Returns how many were reported.
-fn check_every_bit(dress: Dress, seed: u64) -> Result<u64, String> {
+/// Goal: any single flipped bit is either harmless or reported. Returns how many there are, and how many
+/// were reported.
+fn check_every_bit(dress: Dress, seed: u64) -> Result<(u64, u64), String> {
     let (disk, ledger) = sound_log(dress, &mut Random::new(seed), 1, 3);
     let area = Area::Segment(1);
     let bytes = disk.bytes(area);
@@ -149,5 +150,31 @@ fn check_every_bit(dress: Dress, seed: u64) -> Result<u64, String> {
         reported += u64::from(!opened.damaged.is_empty());
         disk.overwrite(area, bit / 8, &[bytes[bit / 8]]);
     }
-    Ok(reported)
+    Ok((used as u64 * 8, reported))
+}
+
+/// Goal: more than a hundred thousand points at which something goes wrong, each against the model. The
+/// other tests take a sample of them at every change.
+#[test]
+#[ignore = "takes minutes; run it to count"]
+fn a_hundred_thousand_fault_points() {
+    fn sure<T>(result: Result<T, String>) -> T {
+        result.unwrap_or_else(|error| panic!("{error}"))
+    }
+    let cuts: u64 = (1..=60).map(|seed| sure(power::check_every_cut(Dress::of(seed), seed))).sum();
+    let compaction = |seed| sure(keep::check_every_compaction_cut(Dress::of(seed), seed)).cuts;
+    let compaction: u64 = (1..=24).map(compaction).sum();
+    let rotation: u64 = (1..=40).map(|seed| sure(at_rest::check_rotation(seed))).sum();
+    let flips = (1..=8).map(|seed| sure(check_every_bit(Dress::of(seed), seed)).0);
+    let flips: u64 = flips.sum();
+    let damage = |seed| sure(damage::check_random_damage(Dress::of(seed), seed)) as u64;
+    let damage: u64 = (1..=4_000).map(damage).sum();
+    let lost = |seed| sure(keep::scrub::check_scrub(Dress::of(seed), seed));
+    let lost: u64 = (1..=2_000).map(lost).sum();
+    println!(
+        "power cuts {cuts}, in compaction {compaction}, while keys change {rotation}; flipped bits \
+         {flips}; damaged ranges reported {damage}; lost values mended {lost}"
+    );
+    let all = cuts + compaction + rotation + flips + damage + lost;
+    assert!(100_000 <= all, "{all} points");
 }
