@@ -230,3 +230,29 @@ fn one_node_alone_keeps_what_it_acknowledged_through_kill_9() {
     check_ledger(&ledger, &mut cluster.connect(1));
     assert_eq!(cluster.stop().code(), Some(0));
 }
+
+/// Goal: the same two hundred times in a row, on the disk of one life after another, in so little room that
+/// files are written again. Method: a kill at another moment of each round; then what was acknowledged is
+/// asked for, and forgotten.
+#[test]
+#[ignore = "takes minutes; run it to count"]
+fn one_node_alone_keeps_what_it_acknowledged_through_two_hundred_kills() {
+    let folder = Folder::new();
+    let small = ["--set", "storage.disk_bytes_max=64 MiB"];
+    let mut cluster = Cluster::start_with(&folder.path, 1, &small);
+    let mut acknowledged = 0;
+    for round in 0..200 {
+        let load = Load::start(&[cluster.port]);
+        thread::sleep(Duration::from_millis(50 + round * 37 % 400));
+        cluster.kill_node(1);
+        let ledger = load.stop();
+        drop(cluster);
+        acknowledged += ledger.values().map(|entry| entry.acknowledged).sum::<u64>();
+        cluster = Cluster::start_with(&folder.path, 1, &small);
+        let mut resp = cluster.connect(1);
+        check_ledger(&ledger, &mut resp);
+        assert_eq!(resp.ask("FLUSHALL"), Answer::Simple("OK".to_owned()), "round {round}");
+    }
+    println!("200 kills, acknowledged numbers add up to {acknowledged}");
+    assert_eq!(cluster.stop().code(), Some(0));
+}
