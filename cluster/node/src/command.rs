@@ -326,7 +326,7 @@ impl<'v, 'a> Evaluation<'v, 'a> {
             return at_ms;
         }
         let span_ms = u128::from(ttl_ms) * u128::from(percent) / 100;
-        let drawn = u128::from(digest(self.now_ms, key)) * (span_ms + 1) >> 64;
+        let drawn = (u128::from(digest(self.now_ms, key)) * (span_ms + 1)) >> 64;
         at_ms - drawn as u64
     }
 

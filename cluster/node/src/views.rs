@@ -142,6 +142,10 @@ pub(crate) fn is_over(expires_at_ms: u64, now_ms: u64) -> bool {
 }
 
 impl View for GroupView<'_> {
+    fn ttl_jitter_percent(&self) -> u8 {
+        self.ttl_jitter_percent
+    }
+
     fn get(&self, key: &[u8]) -> Seen<'_> {
         if let Some(Scratch { value, version }) = self.scratch.get(key) {
             return present(value.as_ref(), *version);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use evenkeel_engine::disk::memory::MemoryDisk;
 use evenkeel_node::api::{Execution, KEYSPACE_CACHE, KEYSPACE_DEFAULT, Order, Watched};
-use evenkeel_node::config::ClusterConfig;
+use evenkeel_node::config::{ClusterConfig, NodeConfig};
 use evenkeel_node::node::Node;
 use evenkeel_runtime as runtime;
 use evenkeel_wire::command::{OwnedCommand, parse};
@@ -211,6 +211,37 @@ fn the_cache_keyspace_is_the_nodes_own() {
 
 /// Goal: a key that was absent, came and went again has changed, in either keyspace: a client may have
 /// seen it meanwhile, and relies on what it saw.
+/// Goal: what is written together with one time to live does not end together, in either keyspace.
+#[test]
+fn times_to_live_are_spread_as_configured() {
+    runtime::block_on(async {
+        let cluster = cluster(1, 4);
+        let jittered = NodeConfig {
+            default_ttl_jitter_percent: 10,
+            cache_ttl_jitter_percent: 10,
+            ..config(&cluster, 0)
+        };
+        let node = Node::start(jittered, Box::new(MemoryDisk::new())).await.unwrap();
+        serving(&[&node]).await;
+        for keyspace in [KEYSPACE_DEFAULT, KEYSPACE_CACHE] {
+            let mut seconds = Vec::new();
+            for index in 0..20 {
+                let key = format!("key-{index}");
+                let set = run_in(&node, keyspace, &["SET", &key, "value", "EX", "100000"]).await;
+                assert_eq!(set, Reply::OK);
+                match run_in(&node, keyspace, &["TTL", &key]).await {
+                    Reply::Integer(left) => seconds.push(left),
+                    other => panic!("{other:?}"),
+                }
+            }
+            assert!(seconds.iter().all(|left| (89_990..=100_000).contains(left)), "{seconds:?}");
+            seconds.sort_unstable();
+            seconds.dedup();
+            assert!(10 < seconds.len(), "{seconds:?}");
+        }
+    });
+}
+
 #[test]
 fn a_watched_key_that_came_and_went_has_changed() {
     runtime::block_on(async {
