@@ -263,3 +263,6 @@ impl Node {
         Some(Attempt::Part(receiver))
     }
 }
+
+#[cfg(test)]
+mod tests;
