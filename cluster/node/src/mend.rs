@@ -228,8 +228,8 @@ impl Node {
         engine.room() < ROOM_MOVE_SEGMENTS * engine.segment_size()
     }
 
-    /// What any replica can say: the value of a key, if it has that very version; that it has not, only if
-    /// it is not behind. `None`: something else was asked for.
+    /// What any replica can say: the value of a key, if it has that very version, or that it is damaged here,
+    /// too. `None`: something else was asked for.
     pub(crate) fn attempt_value(self: &Rc<Node>, task: &Task) -> Option<Attempt<Slot>> {
         let Task::Value { key, version } = task else { return None };
         let slot = slots::slot(key);
@@ -243,7 +243,8 @@ impl Node {
         let is_it =
             |found: &Found<'_>| found.version == *version || planted(Bug::AnotherVersionGiven);
         let Some(found) = found.filter(is_it) else {
-            return Some(Attempt::Answered(Reply::Null));
+            // One of the two is behind: it says nothing of the value.
+            return Some(Attempt::NotHere(NotHere::Busy));
         };
         let (location, index) = match found.value {
             Value::Memory(value) => {

@@ -38,7 +38,7 @@ pub(crate) enum Task {
     BackupNext { id: u64, index: u64 },
     /// For its holder: give it up; the reply is `OK`.
     BackupEnd { id: u64 },
-    /// For any replica: the value of a key; the reply is null if it has another version, or none.
+    /// For any replica that has the key under this version: its value; the reply is null if it is damaged.
     Value { key: Bytes, version: u64 },
 }
 

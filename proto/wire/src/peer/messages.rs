@@ -95,8 +95,8 @@ pub struct Forward {
     /// Instead of commands: give the snapshot of this number up.
     #[prost(uint64, optional, tag = "22")]
     pub backup_end: Option<u64>,
-    /// Instead of commands, of any replica: the reply is the value of this key if it has this version
-    /// there, else null.
+    /// Instead of commands, of any replica that has this key under this version: the reply is its value,
+    /// or null if it is damaged there.
     #[prost(message, optional, tag = "23")]
     pub value_of: Option<Watch>,
 }
