@@ -435,7 +435,11 @@ impl Node {
                 // On the heap: it is rare, and every request that waits would be as large.
                 match Box::pin(self.value_from_others(wanted)).await {
                     Asked::Value(value) => value,
-                    Asked::Nobody => return Err(NotHere::Gone),
+                    Asked::Nobody if self.map.borrow().nodes().len() == 1 => {
+                        return Err(NotHere::Gone);
+                    }
+                    // Several disks that are wrong at once may be right the next moment.
+                    Asked::Nobody => return Err(NotHere::Damaged),
                     Asked::Unsure => return Err(self.damaged(key)),
                 }
             }

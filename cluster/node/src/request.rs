@@ -74,7 +74,7 @@ pub(crate) enum NotHere {
     Busy,
     /// The value's bytes are damaged on this node, and not every other replica has answered.
     Damaged,
-    /// They are, and no other replica has the value.
+    /// They are, and there is no other replica.
     Gone,
     /// The session is not known here: the write was not applied now; before, unknown.
     NoSession,
