@@ -51,7 +51,7 @@ pub(crate) enum Mend {
 /// What the others say of a value.
 pub(crate) enum Asked {
     Value(Bytes),
-    /// Every replica has answered, and none has it.
+    /// Every replica has answered, and it is damaged on all of them.
     Nobody,
     /// Some replica has not been asked, or has not answered.
     Unsure,
@@ -218,7 +218,6 @@ impl Node {
         let (mut engine, mut store) = (self.engine.borrow_mut(), self.store.borrow_mut());
         let entry = (&lost.key[..], value);
         compaction::copy_aside(&mut engine, &mut store, group, lost.slot, entry, lost.home)?;
-        count(&self.metrics.mended);
         self.scrub.has_moved.set(true);
         Ok(())
     }

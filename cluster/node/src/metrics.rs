@@ -15,8 +15,6 @@ pub(crate) struct Metrics {
     pub(crate) snapshots_sent: Cell<u64>,
     pub(crate) snapshots_installed: Cell<u64>,
     pub(crate) damaged_reads: Cell<u64>,
-    /// Values that were given another place because their bytes were damaged, or could not be found.
-    pub(crate) mended: Cell<u64>,
     /// Bytes of values (and pages) that compaction copied.
     pub(crate) moved_bytes: Cell<u64>,
     /// Bytes of pages that checkpoints wrote.

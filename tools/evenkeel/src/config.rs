@@ -276,7 +276,7 @@ impl Config {
         let hours = self.storage.scrub_interval_hours;
         ensure(hours <= SCRUB_HOURS_MAX, || {
             format!(
-                "`storage.scrub_interval_hours` is {hours}, must be 0 (never) to {SCRUB_HOURS_MAX}"
+                "`storage.scrub_interval_hours` is {hours}, must be 0 (only when asked) to {SCRUB_HOURS_MAX}"
             )
         })?;
         self.check_limits()
