@@ -101,3 +101,15 @@ impl Drop for Folder {
         }
     }
 }
+
+/// So many bytes, a multiple of eight, that nothing could store in less, and other ones for each number
+/// (SplitMix64).
+pub(crate) fn incompressible(number: u64, size: usize) -> Vec<u8> {
+    let mixed = |word: u64| {
+        let mut mixed = (number << 32 | word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ mixed >> 31).to_le_bytes()
+    };
+    (0..size as u64 / 8).flat_map(mixed).collect()
+}

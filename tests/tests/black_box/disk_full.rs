@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Child;
 
-use crate::binary::{Folder, signal};
+use crate::binary::{Folder, incompressible, signal};
 use crate::cluster::{free_ports, wait_until};
 use crate::resp::{Answer, Resp};
 use crate::serve::{serve, until_it_serves};
@@ -12,15 +12,8 @@ const VALUE_SIZE: usize = 100_000;
 /// The least that may be set.
 const SMALL: (&str, &str) = ("EVENKEEL_STORAGE_DISK_BYTES_MAX", "64 MiB");
 
-/// Nothing that could be stored in less (SplitMix64).
 fn value(number: u64) -> Vec<u8> {
-    let mixed = |word: u64| {
-        let mut mixed = (number << 32 | word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ mixed >> 31).to_le_bytes()
-    };
-    (0..VALUE_SIZE as u64 / 8).flat_map(mixed).collect()
+    incompressible(number, VALUE_SIZE)
 }
 
 fn set(resp: &mut Resp, number: u64) -> Answer {

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use crate::binary::{Folder, run};
+use crate::binary::{Folder, incompressible, run};
 use crate::cluster::Cluster;
 use crate::resp::{Answer, Resp};
 
@@ -14,15 +14,8 @@ const BLOCK: usize = 4096;
 /// Hardly any value stays in memory.
 const SMALL: [&str; 2] = ["--set", "keyspaces.default.memory_max=1 MiB"];
 
-/// Nothing that could be stored in less (SplitMix64).
 fn value(number: u64) -> Vec<u8> {
-    let mixed = |word: u64| {
-        let mut mixed = (number << 32 | word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ mixed >> 31).to_le_bytes()
-    };
-    (0..VALUE_SIZE as u64 / 8).flat_map(mixed).collect()
+    incompressible(number, VALUE_SIZE)
 }
 
 fn check(resp: &mut Resp) {
