@@ -10,13 +10,15 @@ use std::time::Duration;
 use bytes::BytesMut;
 use evenkeel_core::consensus::ReplicaId;
 use evenkeel_engine::disk::memory::MemoryDisk;
-use evenkeel_node::config::{ClusterConfig, ClusterMode, Member, NodeConfig};
+use evenkeel_node::config::ClusterConfig;
 use evenkeel_node::node::Node;
 use evenkeel_node::observe::{Fact, set_observer};
 use evenkeel_runtime as runtime;
 use evenkeel_runtime::net::{TcpListener, TcpReader, TcpStream, TcpWriter};
 use evenkeel_wire::peer::messages::{Hello, Join, JoinReply, MapRequest};
 use evenkeel_wire::peer::{self, Message as Frame};
+
+mod common;
 
 /// The identity that both lives of the played member claim.
 const LIFE: u64 = 99;
@@ -30,7 +32,8 @@ fn a_past_life_that_was_never_met_is_not_heard_any_more() {
     runtime::block_on(async {
         let cluster = cluster();
         drop(runtime::spawn(answer_births(cluster.members[1].peer_address)));
-        let node = Node::start(config(&cluster), Box::new(MemoryDisk::new())).await.unwrap();
+        let node =
+            Node::start(common::config(&cluster, 0), Box::new(MemoryDisk::new())).await.unwrap();
         let met = Rc::new(RefCell::new(Vec::new()));
         let seen = Rc::clone(&met);
         set_observer(Some(Box::new(move |observation| {
@@ -63,7 +66,8 @@ fn a_greeting_for_somebody_else_is_not_heard() {
     runtime::block_on(async {
         let cluster = cluster();
         drop(runtime::spawn(answer_births(cluster.members[1].peer_address)));
-        let node = Node::start(config(&cluster), Box::new(MemoryDisk::new())).await.unwrap();
+        let node =
+            Node::start(common::config(&cluster, 0), Box::new(MemoryDisk::new())).await.unwrap();
         let to = cluster.members[0].peer_address;
         let mut meant = Talk::begin(to, 0).await;
         assert_eq!(meant.asks().await.id, 1);
@@ -157,34 +161,11 @@ async fn answer_births(at: SocketAddr) {
     }
 }
 
+/// Two members: the one that is tested, and the one that is played.
 fn cluster() -> ClusterConfig {
-    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let listeners: Vec<_> = (0..4).map(|_| free()).collect();
-    let address = |index: usize| -> SocketAddr { listeners[index].local_addr().unwrap() };
-    let member = |(index, name): (usize, &str)| Member {
-        name: name.to_owned(),
-        peer_address: address(index * 2),
-        client_address: address(index * 2 + 1),
-    };
-    let members = ["tested", PLAYED].into_iter().enumerate().map(member).collect();
-    ClusterConfig { id: 7, members, shard_count: 1 }
-}
-
-fn config(cluster: &ClusterConfig) -> NodeConfig {
-    NodeConfig {
-        name: cluster.members[0].name.clone(),
-        cluster: cluster.clone(),
-        listen_peer: cluster.members[0].peer_address,
-        mode: ClusterMode::Proxy,
-        default_memory_bytes: 1 << 20,
-        default_eviction: Default::default(),
-        default_ttl_jitter_percent: 0,
-        cache_memory_bytes: 1 << 20,
-        cache_eviction: Default::default(),
-        cache_ttl_jitter_percent: 0,
-        timing: Default::default(),
-        engine: evenkeel_engine::Options { segment_size: 1 << 20, ..Default::default() },
-        scrub_interval: Duration::ZERO,
-        request_timeout: Duration::from_secs(5),
+    let mut cluster = common::cluster(2, 1);
+    for (member, name) in cluster.members.iter_mut().zip(["tested", PLAYED]) {
+        member.name = name.to_owned();
     }
+    cluster
 }
