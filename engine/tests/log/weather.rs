@@ -58,8 +58,9 @@ fn compaction_survives_a_power_cut_at_any_sector() {
 #[test]
 fn a_scrubbed_log_has_everything_after_a_restart() {
     let check = |seed| keep::scrub::check_scrub(Dress::of(seed), seed);
-    let lost: u64 =
-        (1..=128).map(|seed| check(seed).unwrap_or_else(|error| panic!("{error}"))).sum();
+    // The last one has a segment without headers that the start of replay must get behind.
+    let seeds = (1..=128).chain([4_407]);
+    let lost: u64 = seeds.map(|seed| check(seed).unwrap_or_else(|error| panic!("{error}"))).sum();
     assert!(200 < lost, "damage takes values, not {lost}");
 }
 
