@@ -140,8 +140,9 @@ pub fn choose(candidates: &[Candidate], wanted: u64, moves_max: u64) -> Vec<u32>
     victims
 }
 
-/// What the planner has to know, read off an engine and its store. What is `spoiled` gives nothing back.
-pub fn situation(engine: &Engine, store: &Store, spoiled: &BTreeSet<u32>) -> Situation {
+/// What the planner has to know, read off an engine and its store. What is `spoiled` gives nothing back;
+/// of the room, `owed` bytes are the next checkpoint's.
+pub fn situation(engine: &Engine, store: &Store, spoiled: &BTreeSet<u32>, owed: u64) -> Situation {
     let start = engine.start_segment();
     let (mut used, mut replay) = (0, 0);
     for (segment, size) in engine.segments() {
@@ -155,15 +156,21 @@ pub fn situation(engine: &Engine, store: &Store, spoiled: &BTreeSet<u32>) -> Sit
         segment_size: engine.segment_size(),
         used,
         live: live.map(|(_, live)| live).sum(),
-        room: engine.room().saturating_sub(engine.room_granted()),
+        room: engine.room().saturating_sub(engine.room_granted()).saturating_sub(owed),
         replay,
         changed: store.change_count(),
     }
 }
 
 /// The victims to empty now, so that there are `wanted` bytes of room more; none of `spoiled`, which hold
-/// what cannot be copied.
-pub fn victims(engine: &Engine, store: &Store, spoiled: &BTreeSet<u32>, wanted: u64) -> Vec<u32> {
+/// what cannot be copied. `owed` as for `situation`.
+pub fn victims(
+    engine: &Engine,
+    store: &Store,
+    spoiled: &BTreeSet<u32>,
+    owed: u64,
+    wanted: u64,
+) -> Vec<u32> {
     let current = [engine.log_segment(), engine.aside_segment()];
     let live = store.live_bytes();
     let newest = engine.segments().last().map_or(0, |(segment, _)| segment);
@@ -176,7 +183,7 @@ pub fn victims(engine: &Engine, store: &Store, spoiled: &BTreeSet<u32>, wanted: 
             Candidate { segment, size, live, age: u64::from(newest - segment) }
         })
         .collect();
-    let reserve = ROOM_MOVE_SEGMENTS * engine.segment_size();
+    let reserve = ROOM_MOVE_SEGMENTS * engine.segment_size() + owed;
     choose(&candidates, wanted, engine.room().saturating_sub(reserve))
 }
 

@@ -237,25 +237,7 @@ pub fn plan(seed: u64, scenario: Scenario) -> Plan {
         clocks: vec![(0, 0); node_count],
         faults: Vec::new(),
     };
-    if matches!(scenario, Scenario::Swarm | Scenario::ClockJump) {
-        set_clocks(&mut plan, &mut random.child("clocks"));
-    }
-    if scenario == Scenario::SmallLog {
-        cramp(&mut plan, &mut random.child("cramp"));
-    }
-    if scenario == Scenario::DiskFull {
-        cramp(&mut plan, &mut random.child("cramp"));
-        plan.knobs.log_size_max = 0; // What has a limit of its own asks for little.
-    }
-    if scenario == Scenario::Rot {
-        let mut random = random.child("cramp");
-        cramp(&mut plan, &mut random);
-        plan.knobs.disk_slowness = 1;
-        // Many values, and most of them old: what goes bad is what nobody writes anew.
-        plan.objects = vec![ObjectKind::Register; 40];
-        (plan.client_count, plan.think) = (4, Duration::from_millis(40));
-        plan.knobs.scrub_interval = Duration::from_millis(*random.pick(&[0, 0, 1_000, 4_000]));
-    }
+    furnish(&mut plan, &random);
     let mut faults = Vec::new();
     if let Some(series) = theme {
         suit(&mut plan, series, &mut random.child("suit"));
@@ -276,6 +258,34 @@ pub fn plan(seed: u64, scenario: Scenario) -> Plan {
     faults.sort_by_key(|planned| planned.at);
     plan.faults = faults;
     plan
+}
+
+/// What a scenario asks of a world, beside its faults.
+fn furnish(plan: &mut Plan, random: &Random) {
+    let mut cramping = random.child("cramp");
+    match plan.scenario {
+        Scenario::Swarm | Scenario::ClockJump => set_clocks(plan, &mut random.child("clocks")),
+        Scenario::SmallLog => {
+            cramp(plan, &mut cramping);
+            if random.child("crowd").chance_ppm(300_000) {
+                crowd(plan);
+            }
+        }
+        Scenario::DiskFull => {
+            cramp(plan, &mut cramping);
+            plan.knobs.log_size_max = 0; // What has a limit of its own asks for little.
+        }
+        Scenario::Rot => {
+            cramp(plan, &mut cramping);
+            plan.knobs.disk_slowness = 1;
+            // Many values, and most of them old: what goes bad is what nobody writes anew.
+            plan.objects = vec![ObjectKind::Register; 40];
+            (plan.client_count, plan.think) = (4, Duration::from_millis(40));
+            plan.knobs.scrub_interval =
+                Duration::from_millis(*cramping.pick(&[0, 0, 1_000, 4_000]));
+        }
+        _ => (),
+    }
 }
 
 /// Every third seed of the swarm plays one series again and again, and nothing else befalls it: what
@@ -336,6 +346,15 @@ fn cramp(plan: &mut Plan, random: &mut Random) {
     plan.client_count = 8;
     plan.think = Duration::from_millis(4);
     plan.objects = vec![ObjectKind::Register; 12];
+}
+
+/// More at once than there is room for: what is in flight, and must be written again by a checkpoint, is a
+/// good part of the log.
+fn crowd(plan: &mut Plan) {
+    plan.knobs.log_size_max = 5 << 20;
+    plan.knobs.padding = 20_000;
+    plan.client_count = 60;
+    plan.think = Duration::from_millis(2);
 }
 
 /// In every other seed no two clocks agree.

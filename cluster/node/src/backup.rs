@@ -358,13 +358,12 @@ impl Node {
     /// Whether compaction is pressed for room that pins hold back: soon writes would be refused.
     fn is_held_up(&self) -> bool {
         let engine = self.engine.borrow();
-        let is_short = engine.room() < compaction::ROOM_LOW_SEGMENTS * engine.segment_size();
+        let is_short = self.room() < compaction::ROOM_LOW_SEGMENTS * engine.segment_size();
         is_short && 0 < engine.leaving_count()
     }
 
     fn is_short_of_room(&self) -> bool {
-        let engine = self.engine.borrow();
-        engine.room() < compaction::ROOM_PUT_SEGMENTS * engine.segment_size()
+        self.room() < compaction::ROOM_PUT_SEGMENTS * self.engine.borrow().segment_size()
     }
 
     fn give_up_backup(&self, id: u64) {

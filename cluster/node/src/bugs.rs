@@ -65,6 +65,8 @@ pub enum Bug {
     /// `recovery`: entries that were applied before a restart hold their segments for as long as the process
     /// lives.
     AppliedHoldsSegments,
+    /// `space`: no room is kept for the entries that a checkpoint appends again.
+    UnappliedNotReserved,
 }
 
 impl Bug {
@@ -98,6 +100,7 @@ impl Bug {
         Bug::AnotherVersionGiven,
         Bug::MendNotKept,
         Bug::AppliedHoldsSegments,
+        Bug::UnappliedNotReserved,
     ];
 
     /// As people type it.
@@ -131,6 +134,7 @@ impl Bug {
             Bug::AnotherVersionGiven => "another-version-given",
             Bug::MendNotKept => "mend-not-kept",
             Bug::AppliedHoldsSegments => "applied-holds-segments",
+            Bug::UnappliedNotReserved => "unapplied-not-reserved",
         }
     }
 }

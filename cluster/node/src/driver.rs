@@ -166,7 +166,7 @@ impl Node {
             let (appended, location) = self.append(&record);
             sequence = Some(appended);
             if group.machine.applied < entry.slot {
-                group.locations.insert(entry.slot, location);
+                group.unapplied.insert(entry.slot, location);
             }
             if observed() {
                 let (slot, ballot) = (entry.slot, entry.ballot);
@@ -205,7 +205,7 @@ impl Node {
                 let voters = voters.clone();
                 observe(self.replica, group.number, || Fact::Voters { slot, voters });
             }
-            let home = group.locations.remove(&slot).expect("appended before it was chosen here");
+            let home = group.unapplied.remove(slot).expect("appended before it was chosen here");
             group.note_for_cuts(&payload, &self.store.borrow());
             let outcome = group.machine.apply(slot, &payload, home, &mut self.store.borrow_mut());
             observe(self.replica, group.number, || Fact::Chosen {

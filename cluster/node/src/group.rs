@@ -12,13 +12,13 @@ use evenkeel_core::consensus::{
 };
 use evenkeel_core::paxos::Paxos;
 use evenkeel_core::placement::slots::SLOT_COUNT;
-use evenkeel_engine::Location;
 use tokio::sync::oneshot;
 
 use crate::cut::Cut;
 use crate::entry::Leading;
 use crate::machine::{Machine, Outcome, Overlay};
 use crate::request::Request;
+use crate::unapplied::Unapplied;
 
 /// The group that decides the placement map. Shard `n` is group `n + 1`.
 pub(crate) const PLACEMENT_GROUP: u32 = 0;
@@ -33,7 +33,7 @@ pub(crate) struct Group {
     /// This replica's last time as leader.
     pub(crate) leading: Leading,
     /// Where the log keeps the entries that are not applied yet.
-    pub(crate) locations: BTreeMap<Slot, Location>,
+    pub(crate) unapplied: Unapplied,
     /// Messages that vouch for something the disk has not reported yet, in token order.
     pub(crate) held: VecDeque<(Token, ReplicaId, Message)>,
     pub(crate) persisted: Token,
@@ -104,7 +104,7 @@ pub(crate) enum ReadOutcome {
 }
 
 impl Group {
-    pub(crate) fn new(number: u32, core: Paxos, machine: Machine) -> Group {
+    pub(crate) fn new(number: u32, core: Paxos, machine: Machine, unapplied: Unapplied) -> Group {
         let role = core.status().role;
         Group {
             number,
@@ -113,7 +113,7 @@ impl Group {
             overlay: Overlay::default(),
             role,
             leading: Leading::default(),
-            locations: BTreeMap::new(),
+            unapplied,
             held: VecDeque::new(),
             persisted: Token::default(),
             proposed: None,

@@ -237,10 +237,10 @@ impl Node {
             let genuine = envelope.from == from.0 && envelope.to == self.replica.0;
             let known = (envelope.shard as usize) < self.groups.len();
             let Some(message) = envelope.message.filter(|_| genuine && known) else { continue };
-            if let Some(message) = codec::from_wire(message)
-                // As if the network had lost it: the others go on without this node.
-                && !(matches!(message, Message::Accept { .. }) && self.is_out_of_room())
-            {
+            if let Some(mut message) = codec::from_wire(message) {
+                if let Message::Accept { payloads, .. } = &mut message {
+                    self.take_what_fits(payloads);
+                }
                 self.step(envelope.shard, Input::Receive { from, message });
             }
         }

@@ -45,5 +45,6 @@ mod space;
 mod state;
 mod status;
 mod sweep;
+mod unapplied;
 mod views;
 mod warm;

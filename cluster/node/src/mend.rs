@@ -223,8 +223,7 @@ impl Node {
     }
 
     fn is_out_of_room_to_move(&self) -> bool {
-        let engine = self.engine.borrow();
-        engine.room() < ROOM_MOVE_SEGMENTS * engine.segment_size()
+        self.room() < ROOM_MOVE_SEGMENTS * self.engine.borrow().segment_size()
     }
 
     /// What any replica can say: the value of a key, if it has that very version, or that it is damaged here,

@@ -43,6 +43,7 @@ use crate::scrub::Scrub;
 use crate::snapshot::{Inbound, Outbound};
 use crate::space::track_changes;
 use crate::state::{self, State};
+use crate::unapplied::{Unapplied, UnappliedBytes};
 
 /// How much of its log a group keeps in memory for followers a little behind, in bytes.
 const RETAINED_BYTES_MAX: u64 = 512 * 1024;
@@ -81,6 +82,8 @@ pub struct Node {
     pub(crate) backups: RefCell<BTreeMap<u64, Rc<Backup>>>,
     pub(crate) scans: RefCell<BTreeMap<ScanTicket, oneshot::Sender<Piece>>>,
     pub(crate) scrub: Scrub,
+    /// What all groups have in the log and not applied yet.
+    pub(crate) unapplied_bytes: UnappliedBytes,
     /// Between a checkpoint's mark and its commit.
     pub(crate) checkpointing: Cell<bool>,
     /// Whether this node is a founder, and the map it began with.
@@ -148,6 +151,7 @@ impl Node {
             recover(&config, disk, &mut store).await?
         };
         let node = assemble(config, foundation, store);
+        node.engine.borrow_mut().grant_room(node.owed());
         *door.phase.borrow_mut() = Phase::Running(Rc::clone(&node));
         node.run();
         Ok(node)
@@ -314,6 +318,7 @@ fn assemble(config: NodeConfig, foundation: Foundation, store: Store) -> Rc<Node
     let Foundation { engine, replica, founder, genesis, map, met, mut recovered } = foundation;
     let group_count = config.cluster.shard_count + 1;
     let mut groups = Vec::new();
+    let unapplied_bytes = UnappliedBytes::default();
     for number in 0..group_count {
         let mut voters = match number {
             PLACEMENT_GROUP => placement_voters(&genesis),
@@ -323,7 +328,8 @@ fn assemble(config: NodeConfig, foundation: Foundation, store: Store) -> Rc<Node
             voters.voters.retain(|voter| *voter != replica); // It waits to be added.
         }
         let seed = replica.0 ^ (u64::from(number) << 32) ^ runtime::random_u64();
-        let group = revive(number, replica, voters, &config, seed, recovered.remove(&number));
+        let (recovered, total) = (recovered.remove(&number), Rc::clone(&unapplied_bytes));
+        let group = revive(number, replica, voters, &config, seed, recovered, total);
         groups.push(RefCell::new(group));
     }
     let others = config.cluster.members.iter().filter(|member| member.name != config.name);
@@ -363,6 +369,7 @@ fn assemble(config: NodeConfig, foundation: Foundation, store: Store) -> Rc<Node
         backups: RefCell::default(),
         scans: RefCell::default(),
         scrub: Scrub::default(),
+        unapplied_bytes,
         checkpointing: Cell::new(false),
         founder,
         genesis,
@@ -384,15 +391,16 @@ fn revive(
     config: &NodeConfig,
     seed: u64,
     recovered: Option<crate::recovery::RecoveredGroup>,
+    unapplied_bytes: UnappliedBytes,
 ) -> Group {
     let limits = evenkeel_core::paxos::timing::Limits {
         retained_bytes_max: RETAINED_BYTES_MAX,
         ..Default::default()
     };
-    let (recovered, machine, locations) = match recovered {
+    let (recovered, machine, places) = match recovered {
         Some(group) => {
-            let (recovered, machine, locations) = group.into_core(&voters);
-            (Some(recovered), machine, locations)
+            let (recovered, machine, places) = group.into_core(&voters);
+            (Some(recovered), machine, places)
         }
         None => (None, Machine::default(), BTreeMap::new()),
     };
@@ -410,9 +418,7 @@ fn revive(
         let digest = |entry: &Entry| digest(0, &entry::encode(&entry.payload));
         Fact::Recovered(entries.map(|entry| (entry.slot, entry.ballot, digest(entry))).collect())
     });
-    let mut group = Group::new(number, core, machine);
-    group.locations = locations;
-    group
+    Group::new(number, core, machine, Unapplied::new(places, unapplied_bytes))
 }
 
 fn check(config: &NodeConfig) -> Result<(), NodeError> {

@@ -137,7 +137,8 @@ fn message_size(message: &Message) -> usize {
         }
 }
 
-fn payload_size(payload: &Payload) -> usize {
+/// In bytes, about.
+pub(crate) fn payload_size(payload: &Payload) -> usize {
     const OVERHEAD: usize = 16;
     OVERHEAD
         + match payload {

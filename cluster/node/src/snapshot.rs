@@ -287,7 +287,7 @@ impl Node {
             }
             install_items(&items, &mut store)?;
         }
-        group.locations = group.locations.split_off(&Slot(mark.slot.0 + 1));
+        group.unapplied.forget_up_to(mark.slot);
         let (applied, digest) = (machine.applied, machine.digest);
         group.machine = machine;
         observe(self.replica, number, || Fact::Installed { applied, state: digest });

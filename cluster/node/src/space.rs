@@ -11,8 +11,9 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use evenkeel_core::consensus::{Consensus, ReplicaId, Slot};
+use evenkeel_core::consensus::{Consensus, Payload, ReplicaId};
 use evenkeel_engine::compaction::{self, Need};
+use evenkeel_engine::limits::RECORD_OVERHEAD_MAX;
 use evenkeel_engine::store::{Rebase, Store};
 use evenkeel_engine::{
     Checkpoint, Engine, EngineError, Location, Piece, Record, RecordKind, Sequence,
@@ -27,6 +28,7 @@ use crate::entry;
 use crate::group::{Group, PLACEMENT_GROUP};
 use crate::metrics::count;
 use crate::node::Node;
+use crate::outbox::payload_size;
 use crate::state::{self, CheckpointState, State};
 use crate::views::Write;
 
@@ -48,7 +50,7 @@ impl Node {
             let spoiled = self.scrub.spoiled();
             let need = {
                 let (engine, store) = (self.engine.borrow(), self.store.borrow());
-                compaction::need(&compaction::situation(&engine, &store, &spoiled))
+                compaction::need(&compaction::situation(&engine, &store, &spoiled, self.owed()))
             };
             let is_wanted = need == Need::Checkpoint || self.scrub.wants_checkpoint.get();
             let victims = match need {
@@ -57,6 +59,7 @@ impl Node {
                     &self.engine.borrow(),
                     &self.store.borrow(),
                     &spoiled,
+                    self.owed(),
                     wanted,
                 ),
             };
@@ -93,7 +96,7 @@ impl Node {
             let Ok(piece) = receiver.await else { return false };
             loop {
                 let least = compaction::ROOM_MOVE_SEGMENTS * self.engine.borrow().segment_size();
-                if self.engine.borrow().room() < least || self.stopping.get() {
+                if self.room() < least || self.stopping.get() {
                     return false;
                 }
                 match self.relocate(&piece) {
@@ -183,12 +186,11 @@ impl Node {
     /// Waits until what a checkpoint appends again is little, and until snapshots have arrived.
     async fn wait_for_quiet(&self) {
         for _ in 0..SNAPSHOT_WAITS_MAX {
-            let open: usize = self.groups.iter().map(|group| open_bytes(&group.borrow())).sum();
-            let is_small = open as u64 <= self.engine.borrow().segment_size() / 4;
-            let room = self.engine.borrow().room() / self.engine.borrow().segment_size();
-            let is_arriving = !self.inbound.borrow().is_empty();
-            let may_wait = compaction::ROOM_DELETE_SEGMENTS <= room;
-            if is_small && !(is_arriving && may_wait) || self.stopping.get() {
+            let is_small = self.unapplied_bytes.get() <= self.engine.borrow().segment_size() / 4;
+            let is_quiet = is_small && self.inbound.borrow().is_empty();
+            // Nothing is accepted any more then, so nothing would be applied either.
+            let may_wait = !self.is_out_of_room();
+            if is_quiet || !may_wait || self.stopping.get() {
                 break;
             }
             runtime::sleep(WAIT).await;
@@ -197,8 +199,8 @@ impl Node {
 
     /// Whether the index or an entry that is not applied yet refers to something in a segment.
     fn is_needed(&self, segment: u32) -> bool {
-        let waits = |group: &Group| group.locations.values().any(|at| at.segment == segment);
-        self.holds_live_bytes(segment) || self.groups.iter().any(|group| waits(&group.borrow()))
+        self.holds_live_bytes(segment)
+            || self.groups.iter().any(|group| group.borrow().unapplied.touches(segment))
     }
 
     /// What a restart must know of a group, as of now. `None`: later.
@@ -274,7 +276,7 @@ impl Node {
                 };
                 let (sequence, location) = self.append(&record);
                 upto = Some(sequence);
-                group.locations.insert(slot, location);
+                group.unapplied.insert(slot, location);
             }
             slot = slot.next();
         }
@@ -287,7 +289,7 @@ impl Node {
         let engine = self.engine.borrow();
         let segments =
             if puts { compaction::ROOM_PUT_SEGMENTS } else { compaction::ROOM_DELETE_SEGMENTS };
-        if writes.is_empty() || segments * engine.segment_size() <= engine.room() {
+        if writes.is_empty() || segments * engine.segment_size() <= self.room() {
             return None;
         }
         count(&self.metrics.full_refusals);
@@ -312,8 +314,38 @@ impl Node {
 
     /// Whether this node must not take more from others: what it has left is for giving space back.
     pub(crate) fn is_out_of_room(&self) -> bool {
-        let engine = self.engine.borrow();
-        engine.room() < compaction::ROOM_DELETE_SEGMENTS * engine.segment_size()
+        self.room() < compaction::ROOM_DELETE_SEGMENTS * self.engine.borrow().segment_size()
+    }
+
+    /// Drops those of a leader's values that there is no room for, as if the network had lost them: the
+    /// others go on without this node.
+    pub(crate) fn take_what_fits(&self, payloads: &mut Vec<Payload>) {
+        let segment = self.engine.borrow().segment_size();
+        let room = self.room();
+        if room < compaction::ROOM_DELETE_SEGMENTS * segment {
+            return payloads.clear();
+        }
+        // Whatever is taken costs twice its size now, at worst, and twice again what is owed.
+        let mut left = (room - compaction::ROOM_MOVE_SEGMENTS * segment) / 4;
+        let fitting = payloads.iter().take_while(|payload| {
+            let size = (payload_size(payload) + RECORD_OVERHEAD_MAX) as u64;
+            let fits = size <= left;
+            left = left.saturating_sub(size);
+            fits
+        });
+        let count = fitting.count().max(1); // A record is small beside what is left.
+        payloads.truncate(count);
+    }
+
+    /// Bytes that can be appended beside what the next checkpoint will, whatever else happens.
+    pub(crate) fn room(&self) -> u64 {
+        self.engine.borrow().room().saturating_sub(self.owed())
+    }
+
+    /// What a checkpoint would append again, in bytes. Twice what it has to say, since a record that does
+    /// not fit into a segment begins the next one: two that follow each other are more than half full.
+    pub(crate) fn owed(&self) -> u64 {
+        if planted(Bug::UnappliedNotReserved) { 0 } else { 2 * self.unapplied_bytes.get() }
     }
 }
 
@@ -332,11 +364,6 @@ fn append_page(engine: &mut Engine, number: u32, page: &[u8]) -> Result<Location
         payload: page,
     };
     engine.append_aside(&record).map(|(_, location)| location)
-}
-
-/// What is accepted and not applied, in bytes.
-fn open_bytes(group: &Group) -> usize {
-    group.locations.range(Slot(group.machine.applied.0 + 1)..).map(|(_, at)| at.size as usize).sum()
 }
 
 /// The ranges of slots that checkpoints are taken of.

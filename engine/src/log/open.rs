@@ -142,7 +142,7 @@ async fn establish(
     segments.reclaim(&recovered.blank);
     segments.give_up_short();
     recovered.recycled.iter().for_each(|&segment| segments.mark_recycled(segment));
-    segments.exceed_limit();
+    segments.exceed_limit(0);
     let mut cursor = recovered.cursor;
     let goes_on = recovered.clean && (options.encryption.is_none() || recovered.used == 0);
     if !goes_on && !planted(Bug::IncarnationReusedAfterCrash) {

@@ -182,13 +182,13 @@ impl Segments {
 
     /// To be called when the log has been opened. Each crash leaves a segment behind that is hardly
     /// used: without a little more than the limit, some of them in a row would leave nothing to give
-    /// space back with.
-    pub(super) fn exceed_limit(&mut self) {
-        let least = ROOM_DELETE_SEGMENTS * self.size_new;
+    /// space back with. `owed` bytes of that are spoken for.
+    pub(super) fn exceed_limit(&mut self, owed: u64) {
+        let least = ROOM_DELETE_SEGMENTS * self.size_new + owed;
         let works = SEGMENT_COUNT_MIN * self.size_new <= self.size_max;
         if works && self.room() < least {
             let short = (least - self.room()).next_multiple_of(self.size_new);
-            let new = self.size_max.saturating_sub(self.bytes());
+            let new = self.size_limit.saturating_sub(self.bytes());
             self.size_limit = self.bytes() + new + short;
         }
     }

@@ -61,6 +61,12 @@ impl Engine {
         self.segments.room().saturating_add(rest)
     }
 
+    /// To be called once, when the log has been replayed: the next checkpoint will append so many bytes
+    /// again. If there is no room for them they are granted beyond the limit, as when the engine opened.
+    pub fn grant_room(&mut self, owed: u64) {
+        self.segments.exceed_limit(owed);
+    }
+
     /// So much of the room is beyond the log's limit, in bytes: granted when the engine opened, to give
     /// space back with.
     pub fn room_granted(&self) -> u64 {

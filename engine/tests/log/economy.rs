@@ -68,13 +68,17 @@ impl Keys {
     }
 
     fn compact(&mut self) {
-        let need =
-            compaction::need(&compaction::situation(&self.engine, &self.store, &BTreeSet::new()));
+        let need = compaction::need(&compaction::situation(
+            &self.engine,
+            &self.store,
+            &BTreeSet::new(),
+            0,
+        ));
         let victims = match need {
             Need::Nothing => return,
             Need::Checkpoint => Vec::new(),
             Need::Space(wanted) => {
-                compaction::victims(&self.engine, &self.store, &BTreeSet::new(), wanted)
+                compaction::victims(&self.engine, &self.store, &BTreeSet::new(), 0, wanted)
             }
         };
         for &victim in &victims {

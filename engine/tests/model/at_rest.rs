@@ -310,9 +310,9 @@ pub(crate) fn check_room(seed: u64) -> Result<(), String> {
     }
     let plain = store.len() as u64 * VALUE_SIZE as u64;
     assert!(15 * SEGMENT_SIZE < plain, "that is the point, not {plain} bytes");
-    let situation = compaction::situation(&engine, &store, &BTreeSet::new());
+    let situation = compaction::situation(&engine, &store, &BTreeSet::new(), 0);
     let need = compaction::need(&situation);
-    let victims = compaction::victims(&engine, &store, &BTreeSet::new(), SEGMENT_SIZE);
+    let victims = compaction::victims(&engine, &store, &BTreeSet::new(), 0, SEGMENT_SIZE);
     match need {
         Need::Space(_) if !victims.is_empty() => Ok(()),
         _ => Err(format!("seed {seed}: {need:?}, {victims:?} in {situation:?}")),

@@ -306,8 +306,13 @@ impl Keeper {
             return Err(format!("{taken} bytes are taken, {limit} is the limit"));
         }
         for _ in 0..crashes + 10 {
-            let all: Vec<u32> =
-                compaction::victims(&keeper.engine, &keeper.store, &BTreeSet::new(), 4 * segment);
+            let all: Vec<u32> = compaction::victims(
+                &keeper.engine,
+                &keeper.store,
+                &BTreeSet::new(),
+                0,
+                4 * segment,
+            );
             for victim in all {
                 keeper.empty(victim, &mut Random::new(1))?;
             }
@@ -366,7 +371,7 @@ impl Keeper {
         let spare = self.engine.room() / SEGMENT_SIZE;
         if random.one_in(2) || spare < 8 {
             let wanted = SEGMENT_SIZE * (1 + random.below(3));
-            return compaction::victims(&self.engine, &self.store, &BTreeSet::new(), wanted);
+            return compaction::victims(&self.engine, &self.store, &BTreeSet::new(), 0, wanted);
         }
         let log = self.engine.log_segment();
         let aside = self.engine.aside_segment();

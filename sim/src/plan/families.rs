@@ -137,6 +137,7 @@ pub(super) fn families(plan: &Plan, random: &mut Random) -> Vec<Family> {
             Family::Kills,
             Family::PowerCuts,
             Family::KillAll,
+            Family::LeaderIsolation,
             Family::Series(Series::SnapshotCut),
             Family::Series(Series::Laggard),
         ],

@@ -21,7 +21,8 @@ use evenkeel_runtime::simulated::{self, clocks, network};
 use super::{PEER_PORT, World, address, world};
 use crate::disk::Weather;
 use crate::disk::platter::Tearing;
-use crate::fault::{LinkWeather, NodeIndex, node_name};
+use crate::fault::{Fault, LinkWeather, NodeIndex, node_name};
+use crate::plan::Planned;
 use crate::random::Random;
 
 /// How often the keeper looks after the hosts.
@@ -262,6 +263,13 @@ async fn attend_failures(world: Rc<World>) {
         let index = world.hosts.iter().position(|host| host.id.get() == Some(&failure.node));
         let Some(index) = index else { continue };
         world.note(&format!("{} ends itself: {}", node_name(index), failure.reason));
+        let fills_up = |fault: &Planned| matches!(fault.fault, Fault::DiskFull { .. });
+        let has_room = !world.plan.faults.iter().any(fills_up);
+        if has_room && failure.reason.contains("the log is full") {
+            // Of a log with a limit: clients are refused long before, and so is what other nodes send.
+            let claim = format!("{} ends itself: {}", node_name(index), failure.reason);
+            world.fail("room", claim, Vec::new());
+        }
         let host = &world.hosts[index];
         host.is_outcast.set(failure.reason.contains("was removed from the cluster"));
         host.drive.power_cut(Tearing::Shuffled);
