@@ -1,14 +1,17 @@
 //! `evenkeel-sim run SEED [...]`: what `cargo sim` calls.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use evenkeel_runtime::simulated;
 use evenkeel_sim::capsule::Capsule;
 use evenkeel_sim::coverage::Kind;
-use evenkeel_sim::plan::{Scenario, plan};
+use evenkeel_sim::plan::{Plan, Scenario, plan};
+use evenkeel_sim::story;
 use evenkeel_sim::world::{self, Telling};
+use evenkeel_sim::written::{self, ScenarioFile};
 
 use self::run::{Job, Outputs};
 
@@ -27,15 +30,53 @@ evenkeel-sim bench-checker
 evenkeel-sim costs
 evenkeel-sim bugs
 evenkeel-sim scenarios
+evenkeel-sim written
 evenkeel-sim kinds";
 
 /// The bug that is none of the product's: the oracle's own test.
 const CANARY: &str = "canary";
 
+/// Where plans come from.
+enum Weather {
+    /// All of it is drawn from the seed.
+    Kind(Scenario),
+    /// A file says what, and leaves the rest to the seed.
+    File(ScenarioFile),
+}
+
+impl Weather {
+    /// By the name of a kind, or of a file among the written ones.
+    fn named(name: &str) -> Result<Weather, String> {
+        match Scenario::ALL.iter().find(|scenario| scenario.name() == name) {
+            Some(scenario) => Ok(Weather::Kind(*scenario)),
+            None => Ok(Weather::File(ScenarioFile::load(&folder(), name)?)),
+        }
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Weather::Kind(scenario) => scenario.name(),
+            Weather::File(file) => file.name(),
+        }
+    }
+
+    fn plan(&self, seed: u64) -> Result<Plan, String> {
+        match self {
+            Weather::Kind(scenario) => Ok(plan(seed, *scenario)),
+            Weather::File(file) => file.plan(seed),
+        }
+    }
+}
+
+/// Where the written ones are.
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios")
+}
+
 struct Options {
     /// A seed or a file.
     subject: String,
-    scenario: Scenario,
+    scenario: Weather,
     planted: Option<String>,
     /// Faults to leave out, by their number in the plan.
     without: Vec<usize>,
@@ -62,6 +103,20 @@ pub(crate) fn main() -> ExitCode {
             Scenario::ALL.iter().for_each(|scenario| println!("{}", scenario.name()));
             ExitCode::SUCCESS
         }
+        "written" => {
+            let folder = folder();
+            let mut is_well = true;
+            for name in written::names(&folder) {
+                match ScenarioFile::load(&folder, &name) {
+                    Ok(file) => println!("{name:<24} {}", file.about()),
+                    Err(error) => {
+                        eprintln!("{error}");
+                        is_well = false;
+                    }
+                }
+            }
+            if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
         "kinds" => {
             Kind::ALL.iter().for_each(|kind| println!("{} {}", kind.name(), kind.activated()));
             ExitCode::SUCCESS
@@ -75,7 +130,7 @@ pub(crate) fn main() -> ExitCode {
                 "replay" => Ok(run::replay(&replayed(&options)?)),
                 "shrink" => shrink::shrink(&options),
                 _ => {
-                    println!("{:#?}", plan(number(&options.subject)?, options.scenario));
+                    println!("{:#?}", options.scenario.plan(number(&options.subject)?)?);
                     Ok(ExitCode::SUCCESS)
                 }
             });
@@ -115,7 +170,7 @@ fn parse(arguments: &[String]) -> Result<Options, String> {
     let mut arguments = arguments.iter();
     let mut options = Options {
         subject: arguments.next().ok_or("which seed, or which file?")?.clone(),
-        scenario: Scenario::Swarm,
+        scenario: Weather::Kind(Scenario::Swarm),
         planted: None,
         without: Vec::new(),
         until_ms: None,
@@ -130,9 +185,7 @@ fn parse(arguments: &[String]) -> Result<Options, String> {
         let mut value = || arguments.next().ok_or_else(|| format!("{argument} wants a value"));
         match argument.as_str() {
             "--scenario" => {
-                let name = value()?;
-                let found = Scenario::ALL.iter().find(|scenario| scenario.name() == name);
-                options.scenario = *found.ok_or_else(|| format!("no scenario is `{name}`"))?;
+                options.scenario = Weather::named(value()?)?;
             }
             "--planted" => options.planted = Some(value()?.clone()),
             "--without" => {
@@ -162,14 +215,14 @@ fn number(text: &str) -> Result<u64, String> {
 /// What a seed means.
 fn job(options: &Options) -> Result<Job, String> {
     let seed = number(&options.subject)?;
-    let mut plan = plan(seed, options.scenario);
+    let mut plan = options.scenario.plan(seed)?;
     let mut index = 0;
     plan.faults.retain(|_| {
         index += 1;
         !options.without.contains(&(index - 1))
     });
     let mut command = format!("cargo sim {seed}");
-    if options.scenario != Scenario::Swarm {
+    if plan.scenario != Scenario::Swarm {
         command += &format!(" --scenario {}", options.scenario.name());
     }
     if let Some(bug) = &options.planted {
@@ -180,7 +233,7 @@ fn job(options: &Options) -> Result<Job, String> {
         capsule: Capsule {
             oracle: None,
             says: String::new(),
-            commit: run::commit(),
+            commit: story::commit(),
             planted: options.planted.clone(),
             hash: None,
             plan,

@@ -85,6 +85,21 @@ pub enum Cut {
 }
 
 impl Cut {
+    /// The ways, from whom to whom, that it takes away from so many nodes.
+    pub fn severed(&self, count: usize) -> Vec<(NodeIndex, NodeIndex)> {
+        let pairs = (0..count).flat_map(|from| (0..count).map(move |to| (from, to)));
+        let is_cut = |&(from, to): &(usize, usize)| match self {
+            _ if from == to => false,
+            Cut::Halves(side) => side.contains(&from) != side.contains(&to),
+            Cut::Mute(node) => from == *node,
+            Cut::Deaf(node) => to == *node,
+            Cut::Bridge(node) => from != *node && to != *node,
+            Cut::Pair(left, right) => [(*left, *right), (*right, *left)].contains(&(from, to)),
+            Cut::Ring => ![1, count - 1].contains(&((to + count - from) % count)),
+        };
+        pairs.filter(is_cut).collect()
+    }
+
     /// As it is counted.
     pub fn kind(&self) -> Kind {
         match self {

@@ -5,6 +5,7 @@
 //! take effect, for ever.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::checker::Verdict;
 use crate::history::{KeysOperation, print};
@@ -148,6 +149,19 @@ impl Ledger {
         let is_answer =
             |entry: &&Entry| entry.operation.client == client && entry.operation.returned.is_some();
         self.entries.iter().filter(is_answer).count() as u64
+    }
+
+    /// The longest time without an answer to anybody, from the first answer to this moment, and when it
+    /// began; `None`: nobody was ever answered.
+    pub fn longest_silence(&self, until_ns: u64) -> Option<(Duration, Duration)> {
+        let is_answer = |entry: &&Entry| entry.operation.returned.is_some() && !entry.is_final;
+        let answers = self.entries.iter().filter(is_answer);
+        let mut moments: Vec<u64> = answers.filter_map(|entry| entry.ended_ns).collect();
+        moments.sort_unstable();
+        let ends = moments.iter().skip(1).chain([&until_ns]);
+        let silences = moments.iter().zip(ends);
+        let longest = silences.map(|(&from, &to)| (to.saturating_sub(from), from)).max();
+        longest.map(|(silence, from)| (Duration::from_nanos(silence), Duration::from_nanos(from)))
     }
 
     /// Operations without an answer, refused ones apart.

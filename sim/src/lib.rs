@@ -6,6 +6,7 @@
 
 pub mod capsule;
 pub mod checker;
+pub mod clients;
 pub mod coverage;
 pub mod disk;
 pub mod execution;
@@ -16,6 +17,8 @@ pub mod ledger;
 pub mod model;
 pub mod plan;
 pub mod random;
+#[cfg(not(madsim))]
+pub mod real;
 pub mod shrink;
 pub mod story;
 #[cfg(madsim)]
@@ -23,3 +26,4 @@ pub mod timeline;
 pub mod workload;
 #[cfg(madsim)]
 pub mod world;
+pub mod written;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::fault::{Fault, LinkWeather, NodeIndex, Series};
 use crate::random::Random;
+use crate::written::Written;
 
 mod families;
 #[cfg(test)]
@@ -44,6 +45,8 @@ pub enum Scenario {
     Readmit,
     /// One series, again and again, and nothing else.
     Series(Series),
+    /// What a file says: see `written`.
+    Written,
 }
 
 impl Scenario {
@@ -93,6 +96,7 @@ impl Scenario {
             Scenario::Rot => "rot",
             Scenario::Readmit => "readmit",
             Scenario::Series(series) => series.name(),
+            Scenario::Written => "written",
         }
     }
 }
@@ -202,6 +206,16 @@ pub struct Plan {
     pub clocks: Vec<(i64, i32)>,
     /// In order of time.
     pub faults: Vec<Planned>,
+    /// What else its file says, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written: Option<Written>,
+}
+
+impl Plan {
+    /// The kind of weather, or the name of the file.
+    pub fn scenario_name(&self) -> &str {
+        self.written.as_ref().map_or(self.scenario.name(), |written| &written.name)
+    }
 }
 
 /// Draws the plan of a seed.
@@ -236,6 +250,7 @@ pub fn plan(seed: u64, scenario: Scenario) -> Plan {
         knobs: knobs(&mut random.child("knobs")),
         clocks: vec![(0, 0); node_count],
         faults: Vec::new(),
+        written: None,
     };
     furnish(&mut plan, &random);
     let mut faults = Vec::new();

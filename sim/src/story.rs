@@ -2,6 +2,8 @@
 //! clients saw; what befell the nodes; what they did last; how they stand; how to see it again.
 
 use std::fmt;
+use std::process::Command;
+use std::time::Duration;
 
 /// The last lines of each part are enough.
 const LINE_COUNT_MAX: usize = 64;
@@ -78,7 +80,7 @@ pub struct Summary {
     /// The seed.
     pub seed: u64,
     /// The kind of weather.
-    pub scenario: &'static str,
+    pub scenario: String,
     /// Nodes of the cluster.
     pub nodes: usize,
     /// Virtual time in seconds.
@@ -99,6 +101,8 @@ pub struct Summary {
     pub hash: String,
     /// Which oracle noticed something, if one did.
     pub oracle: Option<String>,
+    /// In a scenario from a file: the longest time in which no client was answered, while faults lasted.
+    pub silence: Option<Duration>,
 }
 
 impl fmt::Display for Summary {
@@ -122,7 +126,22 @@ impl fmt::Display for Summary {
             self.facts,
             self.events,
             self.hash
-        )
+        )?;
+        let silence = self.silence.map(|silence| silence.as_millis());
+        silence.map_or(Ok(()), |ms| write!(formatter, " silence_ms={ms}"))
+    }
+}
+
+/// What the sources are, as far as git knows.
+pub fn commit() -> String {
+    let folder = env!("CARGO_MANIFEST_DIR");
+    let output =
+        Command::new("git").args(["-C", folder, "describe", "--always", "--dirty"]).output();
+    match output {
+        Ok(output) if output.status.success() => {
+            String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        }
+        _ => "unknown: not in a git folder".to_owned(),
     }
 }
 

@@ -46,7 +46,6 @@ mod planted;
 mod readmission;
 mod scrub;
 mod series;
-mod session;
 mod signal;
 
 use self::signal::Signal;
@@ -105,6 +104,8 @@ pub(crate) struct World {
     pub(crate) script: Option<Vec<Asked>>,
     /// What clients asked of whom.
     pub(crate) asked: RefCell<Vec<Decision>>,
+    /// See `Summary`.
+    pub(crate) silence: Cell<Option<Duration>>,
     canary: bool,
     story: bool,
 }
@@ -221,6 +222,7 @@ fn begin(plan: Plan, telling: Telling) -> Rc<World> {
         is_healed: Signal::default(),
         script: telling.script,
         asked: RefCell::default(),
+        silence: Cell::new(None),
         canary: telling.canary,
         story: telling.story,
     });
@@ -366,7 +368,7 @@ impl World {
         let (ledger, invariants) = (self.ledger.borrow(), self.invariants.borrow());
         let summary = Summary {
             seed: self.plan.seed,
-            scenario: self.plan.scenario.name(),
+            scenario: self.plan.scenario_name().to_owned(),
             nodes: self.plan.node_count,
             simulated_s: now_s(),
             operations: ledger.answered(),
@@ -375,6 +377,7 @@ impl World {
             elections: invariants.elections(),
             facts: invariants.observations(),
             oracle: failure.as_ref().map(|failure| failure.oracle.clone()),
+            silence: self.silence.get(),
             ..Summary::default()
         };
         felt::sum_up(self);

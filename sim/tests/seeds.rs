@@ -18,6 +18,26 @@ fn run(arguments: &[&str]) -> (bool, String) {
     (output.status.success(), text + &String::from_utf8_lossy(&output.stderr))
 }
 
+/// Runs these seeds of these scenarios, as many at a time as there are cores; what those said that failed.
+fn all(seeds: Vec<(&str, &str)>) -> Vec<String> {
+    let next = AtomicUsize::new(0);
+    let failed = Mutex::new(Vec::new());
+    let jobs = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                while let Some((seed, scenario)) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let (is_ok, text) = run(&[seed, "--scenario", scenario]);
+                    if !is_ok {
+                        failed.lock().expect("no worker panics").push(text);
+                    }
+                }
+            });
+        }
+    });
+    failed.into_inner().expect("no worker panics")
+}
+
 /// Goal: the kept seeds pass. Method: `testdata/seeds.txt`, as many at a time as there are cores.
 #[test]
 fn the_kept_seeds_pass() {
@@ -31,22 +51,18 @@ fn the_kept_seeds_pass() {
         .map(|(seed, rest)| (seed, rest.split(' ').next().unwrap_or("swarm")))
         .collect();
     assert!(seeds.len() >= 16, "kept seeds have been lost: {}", seeds.len());
-    let next = AtomicUsize::new(0);
-    let failed = Mutex::new(Vec::new());
-    let jobs = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..jobs {
-            scope.spawn(|| {
-                while let Some((seed, scenario)) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let (is_ok, text) = run(&[seed, "--scenario", scenario]);
-                    if !is_ok {
-                        failed.lock().unwrap().push(text);
-                    }
-                }
-            });
-        }
-    });
-    let failed = failed.into_inner().unwrap();
+    let failed = all(seeds);
+    assert!(failed.is_empty(), "{}", failed.join("\n\n"));
+}
+
+/// Goal: every scenario file is survived, and what it promises holds. Method: seed 1 of each.
+#[test]
+fn the_scenario_files_are_survived() {
+    simulator();
+    let entries = std::fs::read_dir("scenarios").unwrap().map(|entry| entry.unwrap().path());
+    let names: Vec<String> =
+        entries.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+    let failed = all(names.iter().map(|name| ("1", name.as_str())).collect());
     assert!(failed.is_empty(), "{}", failed.join("\n\n"));
 }
 

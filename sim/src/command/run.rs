@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::panic;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::sync::Mutex;
 
 use evenkeel_runtime::simulated;
 use evenkeel_sim::capsule::{Asked, Capsule};
 use evenkeel_sim::coverage::Coverage;
-use evenkeel_sim::story::{Failure, Summary};
+use evenkeel_sim::story::{self, Failure, Summary};
 use evenkeel_sim::timeline;
 use evenkeel_sim::world::{self, Report, Telling};
 
@@ -112,7 +112,7 @@ fn live(job: &Job) -> Option<Ended> {
     drop(panic::take_hook());
     let mut report = run.outcome.unwrap_or_else(|_| after_panic(job));
     if let Some(failure) = &mut report.failure {
-        failure.commit = commit();
+        failure.commit = story::commit();
         failure.command.clone_from(&job.command);
     }
     let events = run.counts.values().sum();
@@ -134,7 +134,7 @@ fn after_panic(job: &Job) -> Report {
     });
     let summary = Summary {
         seed: plan.seed,
-        scenario: plan.scenario.name(),
+        scenario: plan.scenario_name().to_owned(),
         simulated_s: failure.at_s,
         oracle: Some(failure.oracle.clone()),
         ..Summary::default()
@@ -185,18 +185,5 @@ fn tell(job: &Job, ended: Ended) {
 fn write(path: &str, text: &str) {
     if let Err(error) = fs::write(path, text) {
         eprintln!("{path} cannot be written: {error}");
-    }
-}
-
-/// What the sources are, as far as git knows.
-pub(super) fn commit() -> String {
-    let folder = env!("CARGO_MANIFEST_DIR");
-    let output =
-        Command::new("git").args(["-C", folder, "describe", "--always", "--dirty"]).output();
-    match output {
-        Ok(output) if output.status.success() => {
-            String::from_utf8_lossy(&output.stdout).trim().to_owned()
-        }
-        _ => "unknown: not in a git folder".to_owned(),
     }
 }

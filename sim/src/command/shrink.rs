@@ -43,7 +43,7 @@ pub(super) fn shrink(options: &Options) -> Result<ExitCode, String> {
     small = shrinker.scatter(small);
     let (same, hash) = shrinker.verify(&small);
     small.hash = hash;
-    small.commit = run::commit();
+    small.commit = evenkeel_sim::story::commit();
     fs::write(&out, small.print()).map_err(|error| format!("{out} cannot be written: {error}"))?;
     let mut after = size(&small);
     if small.requests.is_none() {

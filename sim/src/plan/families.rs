@@ -147,6 +147,7 @@ pub(super) fn families(plan: &Plan, random: &mut Random) -> Vec<Family> {
         Scenario::Rot => vec![Family::Rots, Family::Kills, Family::LeaderKills, Family::Pauses],
         Scenario::Readmit => vec![Family::Readmissions, Family::Kills, Family::LeaderIsolation],
         Scenario::Series(series) => vec![Family::Series(series)],
+        Scenario::Written => Vec::new(),
     };
     let is_windy = plan.scenario == Scenario::Swarm && !chosen.is_empty();
     // From streams of their own: every seed keeps the families that it had.

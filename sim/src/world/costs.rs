@@ -13,8 +13,8 @@ use std::time::Duration;
 use evenkeel_runtime::simulated::{self, NodeId, network};
 use evenkeel_wire::reply::Reply;
 
-use super::session::Session;
 use super::{Telling, WORLD, World, begin, hosts, set_observer};
+use crate::clients::Session;
 use crate::fault::NodeIndex;
 use crate::plan::{Scenario, plan};
 use crate::workload::Command;
@@ -177,7 +177,7 @@ impl Client {
             }
         });
         let near = network::Link { latency_us: 1, jitter_us: 0, ..network::Link::default() };
-        network::set_link(machine, world.id(node), Some(near.clone()));
+        network::set_link(machine, world.id(node), Some(near));
         network::set_link(world.id(node), machine, Some(near));
         Client { machine, result }
     }

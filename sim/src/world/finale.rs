@@ -9,13 +9,9 @@ use evenkeel_core::consensus::Configuration;
 use evenkeel_runtime as runtime;
 use evenkeel_runtime::simulated;
 
-use super::clients::ask;
-
-use super::session::Session;
 use super::{Host, World, injector, operator, readmission, scrub, world};
-use crate::model::Action;
-use crate::random::Random;
-use crate::workload::{KEY_COUNT, Request, Shape, Workload};
+use crate::clients;
+use crate::workload::KEY_COUNT;
 
 /// A healed cluster serves every object through every node within this.
 pub(super) const SERVES_WITHIN: Duration = Duration::from_secs(30);
@@ -30,6 +26,7 @@ const ANSWERS_MIN: u64 = 10;
 /// From the end of the weather to the verdict.
 pub(super) async fn finish(world: &Rc<World>) {
     injector::heal(world);
+    keep_promises(world);
     let answered = world.ledger.borrow().answered();
     if !is_done_within(SERVES_WITHIN, readmission::finish(world)).await {
         let claim = format!(
@@ -75,6 +72,16 @@ pub(super) async fn is_done_within(limit: Duration, work: impl Future<Output = (
     matches!(runtime::either(work, clock).await, runtime::Either::Left(()))
 }
 
+/// What the scenario's file promises, beside everything else.
+fn keep_promises(world: &World) {
+    let Some(written) = &world.plan.written else { return };
+    let silence = world.ledger.borrow().longest_silence(simulated::now_ns());
+    world.silence.set(silence.map(|(silence, _)| silence));
+    if let Err(claim) = written.promises.check(silence) {
+        world.fail("promises", claim, Vec::new());
+    }
+}
+
 /// One visitor per node writes to every object through it, and reads everything back.
 async fn serve(world: &Rc<World>) {
     world.ledger.borrow_mut().begin_final_reads();
@@ -93,39 +100,9 @@ async fn serve(world: &Rc<World>) {
     }
 }
 
-/// Ends when every object was read and written and read again through this node.
 pub(super) async fn visit(node: usize, number: u32) {
     let world = world();
-    let random = Random::new(world.plan.seed, &format!("visitor {node}"));
-    let mut workload = Workload::new(random, number, 0);
-    let limit = Duration::from_secs(2);
-    let mut session = None;
-    for object in world.objects() {
-        let write = Action::Set(workload.value());
-        let reads: Vec<_> = (0..KEY_COUNT).map(|key| (key, Action::Get)).collect();
-        for (steps, shape) in [
-            (reads.clone(), Shape::GetMany),
-            (vec![(1, write)], Shape::Single),
-            (reads, Shape::Transaction),
-        ] {
-            loop {
-                let request = Request { steps: steps.clone(), shape };
-                if session.is_none() {
-                    session = Session::connect(World::client_address(node), limit).await;
-                }
-                let before = world.ledger.borrow().answered_by(number);
-                if let Some(open) = &mut session
-                    && !ask(&world, open, number, object, request).await
-                {
-                    session = None;
-                }
-                if world.ledger.borrow().answered_by(number) > before {
-                    break;
-                }
-                runtime::sleep(Duration::from_millis(100)).await;
-            }
-        }
-    }
+    clients::visit(&*world, node, number, &world.objects()).await;
 }
 
 /// A node that was cut off for a while comes back, and deposes nobody: those who led without it

@@ -315,18 +315,8 @@ pub(super) async fn cut_off(world: &Rc<World>, node: NodeIndex, lasts: Duration)
 
 /// The directed links that a cut takes away, between members of the cluster only.
 pub(super) fn blocked(world: &World, cut: &Cut) -> Vec<(NodeId, NodeId)> {
-    let count = world.hosts.len();
-    let pairs = (0..count).flat_map(|from| (0..count).map(move |to| (from, to)));
-    let is_cut = |&(from, to): &(usize, usize)| match cut {
-        _ if from == to => false,
-        Cut::Halves(side) => side.contains(&from) != side.contains(&to),
-        Cut::Mute(node) => from == *node,
-        Cut::Deaf(node) => to == *node,
-        Cut::Bridge(node) => from != *node && to != *node,
-        Cut::Pair(left, right) => [(*left, *right), (*right, *left)].contains(&(from, to)),
-        Cut::Ring => ![1, count - 1].contains(&((to + count - from) % count)),
-    };
-    pairs.filter(is_cut).map(|(from, to)| (world.id(from), world.id(to))).collect()
+    let severed = cut.severed(world.hosts.len());
+    severed.into_iter().map(|(from, to)| (world.id(from), world.id(to))).collect()
 }
 
 async fn with_disk(

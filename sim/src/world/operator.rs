@@ -9,8 +9,8 @@ use evenkeel_runtime as runtime;
 use evenkeel_runtime::simulated;
 use evenkeel_wire::reply::Reply;
 
-use super::session::Session;
 use super::{World, host_name};
+use crate::clients::Session;
 use crate::coverage::Kind;
 use crate::fault::NodeIndex;
 

@@ -14,6 +14,7 @@ mod bench;
 mod bugs;
 mod campaign;
 mod coverage;
+mod real;
 mod rotation;
 mod simulator;
 mod soak;
@@ -31,13 +32,14 @@ cargo sim bugs [NAME]          every bug planted on purpose: found or not, after
 cargo sim coverage             256 seeds: which kinds of trouble were asked for, and which were felt
 cargo sim bench [checker|costs]  simulated time for real time; the checker against the clock; or what
                                an operation costs, in round trips and flushes
-cargo sim scenarios            the weather there is
+cargo sim --real               scenario files with real processes, networks and disks, one after the other
+cargo sim scenarios            the weather there is, and what files in sim/scenarios say
 options
   --seeds N        so many seeds; from 256 on every kind of trouble must have been felt
                    (audit: 200; bench: 20; bugs: at most 200 a bug; coverage: 256)
   --from SEED      the first one                 (drawn from the clock; audit, bench, bugs, coverage: 1)
   --minutes M      the time is up after this     (10)
-  --scenario NAME  that weather only             (swarm)
+  --scenario NAME  that weather only, or that file of sim/scenarios (swarm; --real: all files)
   --planted BUG    with this bug planted
   --shrink         each bug's failure is made small    (bugs)
   --hours H        that long                     (soak: 8)
@@ -66,6 +68,7 @@ struct Options {
     planted: Option<String>,
     jobs: usize,
     keep_going: bool,
+    is_real: bool,
 }
 
 /// Runs `cargo sim` with these arguments.
@@ -81,7 +84,12 @@ pub(crate) fn main(arguments: Vec<String>) -> ExitCode {
         println!("{USAGE}");
         return ExitCode::SUCCESS;
     }
-    match Simulator::build().and_then(|simulator| act(&simulator, &options)) {
+    let result = if options.is_real {
+        real::real(&options)
+    } else {
+        Simulator::build().and_then(|simulator| act(&simulator, &options))
+    };
+    match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -110,7 +118,8 @@ fn act(simulator: &Simulator, options: &Options) -> Result<bool, Error> {
         }
         Some("scenarios") => {
             simulator.list("scenarios")?.iter().for_each(|line| println!("{line}"));
-            Ok(true)
+            println!("\nand in files:");
+            simulator.pass(&["written".to_owned()])
         }
         Some(seed) => {
             let seed = seed.parse().map_err(|_| Error::new(format!("`{seed}` is no seed")))?;
@@ -232,6 +241,7 @@ fn parse(arguments: Vec<String>) -> Result<Options, String> {
         planted: None,
         jobs: std::thread::available_parallelism().map_or(1, usize::from),
         keep_going: false,
+        is_real: false,
     };
     let mut arguments = arguments.into_iter();
     while let Some(argument) = arguments.next() {
@@ -247,6 +257,7 @@ fn parse(arguments: Vec<String>) -> Result<Options, String> {
             "--hours" => options.hours = number(&value()?)?,
             "--out" => options.out = Some(value()?),
             "--shrink" => options.shrinks = true,
+            "--real" => options.is_real = true,
             "--help" | "-h" => options.subject = Some("help".to_owned()),
             _ if argument.starts_with('-') => return Err(format!("no option is `{argument}`")),
             _ if options.subject.is_none() => options.subject = Some(argument),
@@ -269,6 +280,9 @@ fn parse(arguments: Vec<String>) -> Result<Options, String> {
         "timeline",
     ];
     match options.subject.as_deref() {
+        Some(word) if options.is_real => {
+            Err(format!("`{word}` says nothing about --real: see --from"))
+        }
         Some(word) if !words.contains(&word) && word.parse::<u64>().is_err() => {
             Err(format!("`{word}` is neither a seed nor one of {words:?}"))
         }
@@ -304,6 +318,8 @@ mod tests {
         assert_eq!(parsed("check a b c").unwrap().files, ["b", "c"]);
         assert_eq!(parsed("soak --hours 3").unwrap().hours, 3);
         assert!(parsed("bugs --shrink").unwrap().shrinks);
+        assert!(parsed("--real --scenario ring").unwrap().is_real);
+        assert!(parsed("7 --real").unwrap_err().contains("see --from"));
         assert!(parsed("adit").unwrap_err().contains("`adit` is neither"));
         assert!(parsed("--seed 3").unwrap_err().contains("no option is `--seed`"));
         assert!(parsed("--seeds many").unwrap_err().contains("`many` is no number"));

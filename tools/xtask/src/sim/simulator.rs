@@ -1,5 +1,6 @@
 //! The simulator's binary: built once with `--cfg madsim`, then one process per seed.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -75,25 +76,43 @@ pub(crate) struct Simulator {
     target: PathBuf,
 }
 
+/// The repository that Cargo runs in; where this was built may be another checkout.
+pub(crate) fn root() -> PathBuf {
+    let package = std::env::var_os("CARGO_MANIFEST_DIR");
+    let package = package.map_or(env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    package.ancestors().nth(2).expect("tools/xtask is two folders down").to_owned()
+}
+
+/// Where it builds.
+pub(crate) fn target(root: &Path) -> PathBuf {
+    root.join(std::env::var_os("CARGO_TARGET_DIR").map_or("target".into(), PathBuf::from))
+}
+
+fn cargo_path() -> OsString {
+    std::env::var_os("CARGO").unwrap_or("cargo".into())
+}
+
+/// Runs Cargo there.
+pub(crate) fn cargo(root: &Path, arguments: &[&str]) -> Result<(), Error> {
+    let status = Command::new(cargo_path()).args(arguments).current_dir(root).status();
+    let status = status.map_err(|error| Error(format!("cargo cannot be started: {error}")))?;
+    let failed = || Error(format!("`cargo {}` fails; see above", arguments.join(" ")));
+    if status.success() { Ok(()) } else { Err(failed()) }
+}
+
 /// A world that takes longer than this in real time has lost its way.
 const REAL_TIME_MAX: Duration = Duration::from_secs(180);
 
 impl Simulator {
     /// Builds it, in `sim` below the usual target folder: the two worlds share no artifact.
     pub(crate) fn build() -> Result<Simulator, Error> {
-        // Cargo says where it runs from; where it was built may be another checkout.
-        let package = std::env::var_os("CARGO_MANIFEST_DIR");
-        let package = package.map_or(env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
-        let root = package.ancestors().nth(2).expect("tools/xtask is two folders down");
-        let target =
-            std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
-        let target = root.join(target).join("sim");
-        let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
-        let status = Command::new(cargo)
+        let root = root();
+        let target = target(&root).join("sim");
+        let status = Command::new(cargo_path())
             .args(["build", "--quiet", "--package", "evenkeel-sim", "--bin", "evenkeel-sim"])
             .arg("--target-dir")
             .arg(&target)
-            .current_dir(root)
+            .current_dir(&root)
             .env("RUSTFLAGS", "--cfg madsim")
             // Seeds take a fifth less time, and there are many.
             .env("CARGO_PROFILE_DEV_OPT_LEVEL", "3")
@@ -105,7 +124,7 @@ impl Simulator {
             return Err(Error("the simulator does not build; see above".to_owned()));
         }
         let binary = target.join("debug").join("evenkeel-sim");
-        Ok(Simulator { binary, root: root.to_owned(), target })
+        Ok(Simulator { binary, root, target })
     }
 
     /// The names of something: `bugs`, `scenarios`.

@@ -11,14 +11,14 @@ use crate::ledger::Outcome;
 use crate::workload::Command;
 
 /// A connection, until something goes wrong with it.
-pub(super) struct Session {
+pub struct Session {
     client: Client,
     limit: Duration,
 }
 
 impl Session {
     /// Every other client speaks RESP3.
-    pub(super) async fn connect(address: SocketAddr, limit: Duration) -> Option<Session> {
+    pub async fn connect(address: SocketAddr, limit: Duration) -> Option<Session> {
         let protocol =
             if runtime::random_u64() & 1 == 0 { Protocol::Resp2 } else { Protocol::Resp3 };
         let options = Options { connect_timeout: limit, reply_timeout: limit, protocol };
@@ -30,7 +30,7 @@ impl Session {
     ///
     /// # Errors
     /// What the client says about the outcome; the session is over.
-    pub(super) async fn exchange(&mut self, commands: &[Command]) -> Result<Vec<Reply>, Outcome> {
+    pub async fn exchange(&mut self, commands: &[Command]) -> Result<Vec<Reply>, Outcome> {
         let words: Vec<Vec<&[u8]>> =
             commands.iter().map(|command| command.iter().map(Vec::as_slice).collect()).collect();
         let words: Vec<&[&[u8]]> = words.iter().map(Vec::as_slice).collect();

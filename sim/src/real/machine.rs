@@ -1,0 +1,170 @@
+//! One node: a process, its folder, and when it may run.
+
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use evenkeel_runtime as runtime;
+
+use super::{Place, network};
+use crate::fault::{NodeIndex, node_name};
+use crate::plan::Plan;
+
+const CLIENT_PORT: u16 = 7_001;
+const PEER_PORT: u16 = 17_001;
+/// The least that the product takes.
+const DISK_BYTES_MIN: u64 = 64 << 20;
+/// Of its log, so many lines explain an end.
+const LAST_WORDS: usize = 12;
+
+pub(super) struct Machine {
+    name: String,
+    settings: Vec<String>,
+    place: Place,
+    process: Option<Child>,
+    /// It was told to end.
+    is_told: bool,
+    /// It must not be started before this moment.
+    down_until_us: u64,
+}
+
+/// Where clients reach a node.
+pub(super) fn client_address(node: NodeIndex) -> SocketAddr {
+    SocketAddr::from((network::address(node), CLIENT_PORT))
+}
+
+fn peer_address(node: NodeIndex) -> SocketAddr {
+    SocketAddr::from((network::address(node), PEER_PORT))
+}
+
+impl Machine {
+    pub(super) fn new(index: NodeIndex, plan: &Plan, place: &Place) -> Machine {
+        let name = node_name(index);
+        let nodes = (0..plan.node_count).map(|node| {
+            let (name, peer, client) = (node_name(node), peer_address(node), client_address(node));
+            format!("{{ name: {name}, peer: \"{peer}\", client: \"{client}\" }}")
+        });
+        let nodes: Vec<String> = nodes.collect();
+        let knobs = &plan.knobs;
+        let disk = if knobs.log_size_max == 0 { 0 } else { knobs.log_size_max.max(DISK_BYTES_MIN) };
+        let settings = vec![
+            format!("node.name={name}"),
+            format!("node.dir={}", place.folder.join(&name).display()),
+            format!("listen.resp={}", client_address(index)),
+            format!("listen.peer={}", peer_address(index)),
+            "listen.exposed=true".to_owned(),
+            format!("cluster.nodes=[{}]", nodes.join(", ")),
+            format!("cluster.shards={}", knobs.shard_count),
+            format!("cluster.request_timeout_ms={}", knobs.request_timeout.as_millis()),
+            format!("storage.disk_bytes_max={disk}"),
+        ];
+        let place = place.clone();
+        Machine { name, settings, place, process: None, is_told: false, down_until_us: 0 }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn start(&mut self) -> Result<(), String> {
+        let log = File::options().create(true).append(true).open(self.log());
+        let log = log.map_err(|error| format!("{}: {error}", self.log().display()))?;
+        // `ip` turns into the node: the process is the node's own.
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.name]).arg(&self.place.binary).arg("serve");
+        self.settings.iter().for_each(|setting| {
+            command.args(["--set", setting]);
+        });
+        let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let process = command.spawn().map_err(|error| format!("{}: {error}", self.name))?;
+        self.process = Some(process);
+        self.is_told = false;
+        Ok(())
+    }
+
+    /// Whether it was down and is up now.
+    pub(super) fn start_if_due(&mut self) -> Result<bool, String> {
+        if self.is_running() || runtime::clock::monotonic_us() < self.down_until_us {
+            return Ok(false);
+        }
+        self.start().map(|()| true)
+    }
+
+    pub(super) fn is_running(&mut self) -> bool {
+        self.process.as_mut().is_some_and(|process| matches!(process.try_wait(), Ok(None)))
+    }
+
+    /// How, if nobody had told it to. Once.
+    pub(super) fn ended_by_itself(&mut self) -> Option<String> {
+        let status = self.process.as_mut()?.try_wait().ok()??;
+        self.process = None;
+        (!self.is_told).then(|| status.to_string())
+    }
+
+    pub(super) fn kill(&mut self, down: Duration) {
+        self.tell("KILL", Some(down));
+        // It is dead: what it had is given up before anything else is said about it.
+        if let Some(process) = &mut self.process {
+            let _gone = process.wait();
+        }
+    }
+
+    pub(super) fn terminate(&mut self, down: Duration) {
+        self.tell("TERM", Some(down));
+    }
+
+    pub(super) fn pause(&mut self) {
+        self.tell("STOP", None);
+    }
+
+    pub(super) fn resume(&mut self) {
+        self.tell("CONT", None);
+    }
+
+    /// Loses all that it had on its disk; it is not running.
+    pub(super) fn wipe(&mut self) -> Result<(), String> {
+        let folder = self.place.folder.join(&self.name);
+        fs::remove_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))
+    }
+
+    /// May start from now on.
+    pub(super) fn release(&mut self) {
+        self.down_until_us = 0;
+    }
+
+    /// The end of its log.
+    pub(super) fn last_words(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.log()).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        let skipped = lines.len().saturating_sub(LAST_WORDS);
+        lines[skipped..].iter().map(|line| (*line).to_owned()).collect()
+    }
+
+    fn tell(&mut self, signal: &str, down: Option<Duration>) {
+        if !self.is_running() {
+            return;
+        }
+        if let Some(down) = down {
+            let micros = u64::try_from(down.as_micros()).unwrap_or(u64::MAX);
+            self.down_until_us = runtime::clock::monotonic_us().saturating_add(micros);
+            self.is_told = true;
+        }
+        if let Some(process) = &self.process {
+            let id = process.id().to_string();
+            // It fails only if the process has ended meanwhile.
+            let _sent = Command::new("kill").args(["-s", signal, &id]).status();
+        }
+    }
+
+    fn log(&self) -> PathBuf {
+        self.place.folder.join(format!("{}.log", self.name))
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.kill(Duration::MAX);
+    }
+}

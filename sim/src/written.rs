@@ -1,0 +1,333 @@
+//! Scenarios in files: a cluster, what its clients do, what goes wrong and when, and what is promised
+//! nevertheless. The same file drives the simulated world and the real one.
+//!
+//! ```yaml
+//! about: One sentence for `cargo sim scenarios`.
+//! nodes: 3                 # 1 to 5
+//! lasts: 12s               # the clients' time, and the faults'
+//! clients: 5
+//! think: 5ms               # a client waits up to so long between two requests
+//! objects: [register, register, counter, text]
+//! knobs: { heartbeat_us: 50000 }        # see `plan::Knobs`
+//! promises: { silence_max: 3s }         # see `Promises`
+//! faults:
+//!   - at: 2s..3s           # drawn from the seed
+//!     times: 3             # three such faults,
+//!     every: 3s            # one after the other
+//!     fault: { kill: { node: any, death: process, down: 500ms } }      # see `fault::Fault`
+//! ```
+//!
+//! A time is a number with `us`, `ms`, `s` or `min`; a node is `node-1` or `any`.
+//!
+//! **Invariant.** A file and a seed are one plan: whatever a file leaves open is drawn from the seed, each
+//! thing from a stream of its own, so that an edit moves nothing else.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::capsule::is_beyond;
+use crate::fault::{Fault, NodeIndex, node_name};
+use crate::plan::{Knobs, ObjectKind, Plan, Planned, Scenario};
+use crate::random::Random;
+
+#[cfg(test)]
+mod tests;
+
+/// The largest cluster that a world has room for.
+const NODE_COUNT_MAX: usize = 5;
+/// Clients beyond this take addresses of others.
+const CLIENT_COUNT_MAX: usize = 64;
+/// A file with more faults than this, repetitions included, is a mistake.
+const FAULT_COUNT_MAX: usize = 1_000;
+
+/// What holds in a scenario beside what always does: that clients' answers have an order, that nothing
+/// acknowledged is lost, that the healed cluster serves and agrees.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, serde::Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Promises {
+    /// From the first answer to the end of the faults, some client is answered at least so often.
+    pub silence_max: Option<Duration>,
+}
+
+impl Promises {
+    /// Holds them against the longest silence and when it began; `None`: there was nothing else.
+    ///
+    /// # Errors
+    /// Which one is broken.
+    pub fn check(&self, silence: Option<(Duration, Duration)>) -> Result<(), String> {
+        let Some(max) = self.silence_max else { return Ok(()) };
+        let Some((silence, from)) = silence else {
+            return Err(format!(
+                "nobody was ever answered, at most {max:?} without an answer is promised"
+            ));
+        };
+        if silence <= max {
+            return Ok(());
+        }
+        Err(format!(
+            "from {from:.3?} on nobody was answered for {silence:.3?}, at most {max:?} is promised"
+        ))
+    }
+}
+
+/// What a plan has from its file, beside itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, serde::Serialize)]
+pub struct Written {
+    /// The file's name, without its ending.
+    pub name: String,
+    /// See `Promises`.
+    pub promises: Promises,
+}
+
+/// A file, read and not yet drawn.
+#[derive(Debug, Clone)]
+pub struct ScenarioFile {
+    name: String,
+    content: Value,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Content {
+    about: String,
+    nodes: usize,
+    lasts: Duration,
+    clients: usize,
+    think: Duration,
+    objects: Vec<ObjectKind>,
+    #[serde(default)]
+    knobs: Knobs,
+    #[serde(default)]
+    promises: Promises,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    at: Duration,
+    #[serde(default = "once")]
+    times: usize,
+    #[serde(default)]
+    every: Duration,
+    fault: Value,
+}
+
+fn once() -> usize {
+    1
+}
+
+impl ScenarioFile {
+    /// Reads one, and makes sure that it can be drawn.
+    ///
+    /// # Errors
+    /// What is wrong with it, and where.
+    pub fn parse(name: &str, text: &str) -> Result<ScenarioFile, String> {
+        let content = serde_yaml_ng::from_str(text).map_err(|error| error.to_string())?;
+        let file = ScenarioFile { name: name.to_owned(), content };
+        file.plan(1)?;
+        Ok(file)
+    }
+
+    /// By its name, out of a folder.
+    ///
+    /// # Errors
+    /// There is none, or what is wrong with it.
+    pub fn load(folder: &Path, name: &str) -> Result<ScenarioFile, String> {
+        let path = folder.join(format!("{name}.yaml"));
+        let text = fs::read_to_string(&path)
+            .map_err(|error| format!("no scenario is `{name}` ({}: {error})", path.display()))?;
+        ScenarioFile::parse(name, &text).map_err(|error| format!("{}: {error}", path.display()))
+    }
+
+    /// The sentence about it.
+    pub fn about(&self) -> &str {
+        self.content["about"].as_str().unwrap_or_default()
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it is with this seed.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub fn plan(&self, seed: u64) -> Result<Plan, String> {
+        let random = Random::new(seed, &format!("written {}", self.name));
+        let mut rest = self.content.clone();
+        let fields = rest.as_object_mut().ok_or("a scenario has fields: `about`, `nodes`, ...")?;
+        // Repetitions are drawn one by one.
+        let entries = fields.remove("faults").unwrap_or_default();
+        let rest = draw(rest, 1, &random);
+        check_knobs(&rest["knobs"])?;
+        let content: Content = serde_json::from_value(rest).map_err(|error| error.to_string())?;
+        check(&content)?;
+        let faults = faults(&entries, &content, &random)?;
+        let victim = victim(&faults, &content, &random)?;
+        Ok(Plan {
+            seed,
+            scenario: Scenario::Written,
+            node_count: content.nodes,
+            victim,
+            client_count: content.clients,
+            think: content.think,
+            objects: content.objects,
+            duration: content.lasts,
+            knobs: content.knobs,
+            clocks: vec![(0, 0); content.nodes],
+            faults,
+            written: Some(Written { name: self.name.clone(), promises: content.promises }),
+        })
+    }
+}
+
+/// The names of the files of a folder, in order.
+pub fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path());
+    let is_scenario = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "yaml");
+    let stem = |path: PathBuf| Some(path.file_stem()?.to_str()?.to_owned());
+    let mut names: Vec<String> = paths.filter(is_scenario).filter_map(stem).collect();
+    names.sort_unstable();
+    names
+}
+
+fn check(content: &Content) -> Result<(), String> {
+    let within = |what: &str, count: usize, max: usize| {
+        let fits = (1..=max).contains(&count);
+        if fits { Ok(()) } else { Err(format!("`{what}` is {count}, must be from 1 to {max}")) }
+    };
+    within("nodes", content.nodes, NODE_COUNT_MAX)?;
+    within("clients", content.clients, CLIENT_COUNT_MAX)?;
+    within("objects", content.objects.len(), 1_000)?;
+    if content.about.is_empty() || content.lasts.is_zero() {
+        return Err("`about` and `lasts` must not be empty".to_owned());
+    }
+    Ok(())
+}
+
+/// A knob that nobody knows would be left as it is, without a word.
+fn check_knobs(knobs: &Value) -> Result<(), String> {
+    let known = serde_json::to_value(Knobs::default()).expect("knobs are plain data");
+    let mut names = knobs.as_object().into_iter().flatten().map(|(name, _)| name);
+    match names.find(|name| known.get(name.as_str()).is_none()) {
+        Some(name) => Err(format!("no knob is `{name}`: see `Knobs` in sim/src/plan.rs")),
+        None => Ok(()),
+    }
+}
+
+fn faults(entries: &Value, content: &Content, random: &Random) -> Result<Vec<Planned>, String> {
+    let mut faults: Vec<Planned> = Vec::new();
+    for (number, entry) in (1..).zip(entries.as_array().into_iter().flatten()) {
+        let wrong = |error: String| format!("fault {number}: {error}");
+        let times = entry["times"].as_u64().unwrap_or(1);
+        for repetition in 0..times {
+            let random = random.child(&format!("fault {number}.{repetition}"));
+            let drawn = draw(entry.clone(), content.nodes as u64, &random);
+            let drawn: Entry =
+                serde_json::from_value(drawn).map_err(|error| wrong(error.to_string()))?;
+            let says = drawn.fault.to_string();
+            let fault: Fault = serde_json::from_value(drawn.fault)
+                .map_err(|error| wrong(format!("{error}, in {says}")))?;
+            if is_beyond(&fault, content.nodes) {
+                return Err(wrong(format!("there are {} nodes: {fault}", content.nodes)));
+            }
+            let at = drawn.at + drawn.every * repetition as u32;
+            if at >= content.lasts {
+                return Err(wrong(format!("at {at:?} it is over, after {:?}", content.lasts)));
+            }
+            faults.push(Planned { at, fault });
+            if drawn.times > FAULT_COUNT_MAX || faults.len() > FAULT_COUNT_MAX {
+                return Err(wrong(format!("more than {FAULT_COUNT_MAX} faults")));
+            }
+        }
+    }
+    faults.sort_by_key(|planned| planned.at);
+    Ok(faults)
+}
+
+/// Only one node of a world may lose what it had flushed: all alarms are real then.
+fn victim(faults: &[Planned], content: &Content, random: &Random) -> Result<NodeIndex, String> {
+    let loses = |planned: &Planned| match planned.fault {
+        Fault::Wipe { node, .. } | Fault::Rot { node, .. } | Fault::DiskLies { node, .. } => {
+            Some(node)
+        }
+        Fault::Readmit { node, .. } => Some(node),
+        Fault::DiskErrors { node, flush_ppm, .. } if flush_ppm > 0 => Some(node),
+        _ => None,
+    };
+    let victims: BTreeSet<NodeIndex> = faults.iter().filter_map(loses).collect();
+    let names: Vec<String> = victims.iter().copied().map(node_name).collect();
+    match (names.len(), content.nodes) {
+        (0, nodes) => Ok(random.child("victim").below(nodes.max(1) as u64) as NodeIndex),
+        (1, 3..) => Ok(victims.into_iter().next().unwrap_or_default()),
+        (1, nodes) => Err(format!(
+            "{} loses what it had flushed, and {nodes} nodes are too few to have it elsewhere",
+            names[0]
+        )),
+        _ => Err(format!(
+            "{} lose what they had flushed: only one node may, or nothing could be promised",
+            names.join(" and ")
+        )),
+    }
+}
+
+/// Puts numbers where a file has words: times, nodes, ranges.
+fn draw(value: Value, nodes: u64, random: &Random) -> Value {
+    match value {
+        Value::Object(fields) => fields
+            .into_iter()
+            .map(|(name, value)| {
+                let value = draw(value, nodes, &random.child(&name));
+                (name, value)
+            })
+            .collect(),
+        Value::Array(values) => {
+            let draws = (0..).zip(values);
+            draws.map(|(at, value)| draw(value, nodes, &random.child(&format!("{at}")))).collect()
+        }
+        Value::String(text) => word(&text, nodes, random).unwrap_or(Value::String(text)),
+        other => other,
+    }
+}
+
+fn word(text: &str, nodes: u64, random: &Random) -> Option<Value> {
+    let mut random = random.child("draw");
+    if text == "any" {
+        return Some(json!(random.below(nodes)));
+    }
+    if let Some(number) = text.strip_prefix("node-") {
+        return Some(json!(number.parse::<u64>().ok()?.checked_sub(1)?));
+    }
+    let duration = match text.split_once("..") {
+        None => time(text)?,
+        Some((low, high)) => {
+            let (low, high) = (time(low)?.as_micros() as u64, time(high)?.as_micros() as u64);
+            Duration::from_micros(if low < high { random.between(low, high) } else { low })
+        }
+    };
+    Some(json!(duration))
+}
+
+/// `250ms`, `1.5s`.
+fn time(text: &str) -> Option<Duration> {
+    let at = text.find(|character: char| character.is_ascii_alphabetic())?;
+    let (number, unit) = text.split_at(at);
+    let seconds = match unit {
+        "us" => 1e-6,
+        "ms" => 1e-3,
+        "s" => 1.0,
+        "min" => 60.0,
+        _ => return None,
+    };
+    let number: f64 = number.parse().ok()?;
+    // To a whole microsecond: what a file says is what a plan has.
+    let micros = (number * seconds * 1e6).round();
+    (0.0..1e15).contains(&micros).then(|| Duration::from_micros(micros as u64))
+}
