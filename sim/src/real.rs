@@ -48,6 +48,8 @@ const KEEPER_INTERVAL: Duration = Duration::from_millis(10);
 pub struct Place {
     /// The product.
     pub binary: PathBuf,
+    /// What nodes begin with, if not with that: whoever starts again is upgraded.
+    pub older: Option<PathBuf>,
     /// For data and logs; empty.
     pub folder: PathBuf,
 }

@@ -9,7 +9,7 @@ use evenkeel_sim::real::{self, Place, Report};
 use evenkeel_sim::written::ScenarioFile;
 
 const USAGE: &str = "\
-evenkeel-sim real SCENARIO SEED BINARY FOLDER    in a network, mount and process namespace made for it
+evenkeel-sim real SCENARIO SEED BINARY FOLDER [OLDER]    in network, mount and process namespaces made for it
 
 This build has real clocks, disks and networks, and nothing to simulate: `cargo sim --real` makes the
 namespaces, and `cargo sim` builds the simulated world and runs it; `cargo sim help` says more.";
@@ -20,11 +20,12 @@ const EXIT_SKIPPED: u8 = 77;
 pub(crate) fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let ["real", scenario, seed, binary, folder] = words[..] else {
+    let ["real", scenario, seed, binary, folder, ref rest @ ..] = words[..] else {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
-    let place = Place { binary: PathBuf::from(binary), folder: PathBuf::from(folder) };
+    let older = rest.first().map(PathBuf::from);
+    let place = Place { binary: PathBuf::from(binary), older, folder: PathBuf::from(folder) };
     match plan(scenario, seed).and_then(|plan| play(plan, &place)) {
         Ok(code) => code,
         Err(reason) => {

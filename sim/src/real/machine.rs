@@ -24,6 +24,7 @@ pub(super) struct Machine {
     settings: Vec<String>,
     place: Place,
     process: Option<Child>,
+    has_lived: bool,
     /// It was told to end.
     is_told: bool,
     /// It must not be started before this moment.
@@ -61,7 +62,15 @@ impl Machine {
             format!("storage.disk_bytes_max={disk}"),
         ];
         let place = place.clone();
-        Machine { name, settings, place, process: None, is_told: false, down_until_us: 0 }
+        Machine {
+            name,
+            settings,
+            place,
+            process: None,
+            has_lived: false,
+            is_told: false,
+            down_until_us: 0,
+        }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -73,13 +82,16 @@ impl Machine {
         let log = log.map_err(|error| format!("{}: {error}", self.log().display()))?;
         // `ip` turns into the node: the process is the node's own.
         let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.name]).arg(&self.place.binary).arg("serve");
+        let older = self.place.older.as_ref().filter(|_| !self.has_lived);
+        let binary = older.unwrap_or(&self.place.binary);
+        command.args(["netns", "exec", &self.name]).arg(binary).arg("serve");
         self.settings.iter().for_each(|setting| {
             command.args(["--set", setting]);
         });
         let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let process = command.spawn().map_err(|error| format!("{}: {error}", self.name))?;
         self.process = Some(process);
+        self.has_lived = true;
         self.is_told = false;
         Ok(())
     }

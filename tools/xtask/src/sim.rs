@@ -42,6 +42,7 @@ options
   --scenario NAME  that weather only, or that file of sim/scenarios (swarm; --real: all files)
   --planted BUG    with this bug planted
   --shrink         each bug's failure is made small    (bugs)
+  --older BINARY   nodes begin with that, and are upgraded when they start again    (--real)
   --hours H        that long                     (soak: 8)
   --out FILE       what is written goes here     (below target/sim; shrunk ones: sim/testdata/shrunk;
                    bugs and coverage: their table, nowhere else)
@@ -69,6 +70,7 @@ struct Options {
     jobs: usize,
     keep_going: bool,
     is_real: bool,
+    older: Option<PathBuf>,
 }
 
 /// Runs `cargo sim` with these arguments.
@@ -242,6 +244,7 @@ fn parse(arguments: Vec<String>) -> Result<Options, String> {
         jobs: std::thread::available_parallelism().map_or(1, usize::from),
         keep_going: false,
         is_real: false,
+        older: None,
     };
     let mut arguments = arguments.into_iter();
     while let Some(argument) = arguments.next() {
@@ -258,6 +261,7 @@ fn parse(arguments: Vec<String>) -> Result<Options, String> {
             "--out" => options.out = Some(value()?),
             "--shrink" => options.shrinks = true,
             "--real" => options.is_real = true,
+            "--older" => options.older = Some(binary(&value()?)?),
             "--help" | "-h" => options.subject = Some("help".to_owned()),
             _ if argument.starts_with('-') => return Err(format!("no option is `{argument}`")),
             _ if options.subject.is_none() => options.subject = Some(argument),
@@ -280,6 +284,9 @@ fn parse(arguments: Vec<String>) -> Result<Options, String> {
         "timeline",
     ];
     match options.subject.as_deref() {
+        None if options.older.is_some() && !options.is_real => {
+            Err("--older needs --real: a simulated world has one binary".to_owned())
+        }
         Some(word) if options.is_real => {
             Err(format!("`{word}` says nothing about --real: see --from"))
         }
@@ -288,6 +295,11 @@ fn parse(arguments: Vec<String>) -> Result<Options, String> {
         }
         _ => Ok(options),
     }
+}
+
+/// A file that is there, wherever it is looked for from.
+fn binary(path: &str) -> Result<PathBuf, String> {
+    std::fs::canonicalize(path).map_err(|error| format!("{path}: {error}"))
 }
 
 fn number(text: &str) -> Result<u64, String> {
@@ -319,6 +331,9 @@ mod tests {
         assert_eq!(parsed("soak --hours 3").unwrap().hours, 3);
         assert!(parsed("bugs --shrink").unwrap().shrinks);
         assert!(parsed("--real --scenario ring").unwrap().is_real);
+        assert!(parsed("--older /bin/sh").unwrap_err().contains("needs --real"));
+        assert!(parsed("--real --older /bin/sh").unwrap().older.is_some());
+        assert!(parsed("--real --older /no/such").unwrap_err().contains("/no/such: "));
         assert!(parsed("7 --real").unwrap_err().contains("see --from"));
         assert!(parsed("adit").unwrap_err().contains("`adit` is neither"));
         assert!(parsed("--seed 3").unwrap_err().contains("no option is `--seed`"));

@@ -33,7 +33,8 @@ pub(crate) fn real(options: &Options) -> Result<bool, Error> {
         let first = options.from.unwrap_or(1);
         for seed in first..first + options.seeds.unwrap_or(1) {
             let folder = target.join("sim/real").join(format!("{name}-{seed}"));
-            let output = play(&target.join("debug"), name, seed, &folder)?;
+            let older = options.older.as_deref();
+            let output = play(&target.join("debug"), older, (name, seed), &folder)?;
             let text = String::from_utf8_lossy(&output.stdout);
             print!("{text}{}", String::from_utf8_lossy(&output.stderr));
             match output.status.code() {
@@ -56,7 +57,12 @@ pub(crate) fn real(options: &Options) -> Result<bool, Error> {
     Ok(failed == 0)
 }
 
-fn play(binaries: &Path, name: &str, seed: u64, folder: &Path) -> Result<Output, Error> {
+fn play(
+    binaries: &Path,
+    older: Option<&Path>,
+    (name, seed): (&str, u64),
+    folder: &Path,
+) -> Result<Output, Error> {
     let lost = |error: std::io::Error| Error::new(format!("{}: {error}", folder.display()));
     if folder.exists() {
         fs::remove_dir_all(folder).map_err(lost)?;
@@ -65,7 +71,7 @@ fn play(binaries: &Path, name: &str, seed: u64, folder: &Path) -> Result<Output,
     let mut command = Command::new("timeout");
     command.arg(REAL_TIME_MAX_S).arg("unshare").args(NAMESPACES).arg("--");
     command.arg(binaries.join("evenkeel-sim")).args(["real", name, &seed.to_string()]);
-    command.arg(binaries.join("evenkeel")).arg(folder).stdin(Stdio::null());
+    command.arg(binaries.join("evenkeel")).arg(folder).args(older).stdin(Stdio::null());
     command.output().map_err(|error| Error::new(format!("`timeout` cannot be started: {error}")))
 }
 
