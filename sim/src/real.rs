@@ -40,6 +40,9 @@ pub use injector::can_make;
 const HEALS_WITHIN: Duration = Duration::from_secs(30);
 /// The first start: until every node answers.
 const STARTS_WITHIN: Duration = Duration::from_secs(30);
+/// A flush of a disk that is shared with others takes so long at times, and everybody waits: measured, on
+/// virtual machines, with nothing else going on in the cluster. Silence is not held against it for that.
+const STALL_MAX: Duration = Duration::from_secs(1);
 /// How often is looked after processes.
 const KEEPER_INTERVAL: Duration = Duration::from_millis(10);
 
@@ -128,8 +131,9 @@ async fn course(world: &Rc<Real>) -> Report {
     let left_out = injector::start(world);
     runtime::sleep(world.plan.duration).await;
     let silence = world.ledger.borrow().longest_silence(world.now_ns());
+    let without_stalls = silence.map(|(silence, from)| (silence.saturating_sub(STALL_MAX), from));
     if let Some(written) = &world.plan.written
-        && let Err(claim) = written.promises.check(silence)
+        && let Err(claim) = written.promises.check(without_stalls)
     {
         world.fail("promises", claim, Vec::new());
     }

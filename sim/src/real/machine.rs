@@ -60,6 +60,7 @@ impl Machine {
             format!("cluster.shards={}", knobs.shard_count),
             format!("cluster.request_timeout_ms={}", knobs.request_timeout.as_millis()),
             format!("storage.disk_bytes_max={disk}"),
+            "log.level=debug".to_owned(),
         ];
         let place = place.clone();
         Machine {
