@@ -87,6 +87,8 @@ struct Real {
     notes: RefCell<Vec<String>>,
     breach: RefCell<Option<(String, String, Vec<String>)>>,
     begun_us: u64,
+    /// What nodes began with.
+    older: Option<PathBuf>,
 }
 
 /// Lives through a plan. To be called in a network namespace made for it, where nothing else is.
@@ -108,6 +110,7 @@ pub async fn live(plan: Plan, place: &Place) -> Result<Report, String> {
         notes: RefCell::default(),
         breach: RefCell::default(),
         begun_us: runtime::clock::monotonic_us(),
+        older: place.older.clone(),
     });
     world.machines.iter().try_for_each(|machine| machine.borrow_mut().start())?;
     drop(runtime::spawn(keep(Rc::clone(&world))));
@@ -128,12 +131,12 @@ async fn course(world: &Rc<Real>) -> Report {
             world.clients.set(world.clients.get() - 1);
         }));
     }
-    let left_out = injector::start(world);
+    let mut left_out = injector::start(world);
+    left_out.extend(machine::knobs_left_out(&world.plan));
     runtime::sleep(world.plan.duration).await;
     let silence = world.ledger.borrow().longest_silence(world.now_ns());
-    let without_stalls = silence.map(|(silence, from)| (silence.saturating_sub(STALL_MAX), from));
     if let Some(written) = &world.plan.written
-        && let Err(claim) = written.promises.check(without_stalls)
+        && let Err(claim) = written.promises.with_stalls(STALL_MAX).check(silence)
     {
         world.fail("promises", claim, Vec::new());
     }
@@ -149,9 +152,13 @@ async fn course(world: &Rc<Real>) -> Report {
         seed: world.plan.seed,
         commit: story::commit(),
         command: format!(
-            "cargo sim --real --scenario {} --from {}",
+            "cargo sim --real --scenario {} --from {}{}",
             world.plan.scenario_name(),
-            world.plan.seed
+            world.plan.seed,
+            world
+                .older
+                .as_ref()
+                .map_or(String::new(), |older| format!(" --older {}", older.display()))
         ),
         ..Failure::default()
     });
@@ -180,8 +187,14 @@ async fn finish(world: &Rc<Real>) {
     }
     world.note("the cluster serves");
     world.asks.set(false);
-    while world.clients.get() > 0 {
-        runtime::sleep(KEEPER_INTERVAL).await;
+    let are_gone = async {
+        while world.clients.get() > 0 {
+            runtime::sleep(KEEPER_INTERVAL).await;
+        }
+    };
+    if runtime::timeout(HEALS_WITHIN, are_gone).await.is_err() {
+        let claim = format!("{} clients do not end in {HEALS_WITHIN:?}", world.clients.get());
+        return world.fail("service", claim, Vec::new());
     }
     if runtime::timeout(HEALS_WITHIN, operator::are_whole(world)).await.is_err() {
         let claim = format!("the healed cluster does not agree within {HEALS_WITHIN:?}");

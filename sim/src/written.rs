@@ -55,6 +55,11 @@ pub struct Promises {
 }
 
 impl Promises {
+    /// The same where the machines themselves may stall for so long.
+    pub fn with_stalls(&self, stall: Duration) -> Promises {
+        Promises { silence_max: self.silence_max.map(|max| max + stall) }
+    }
+
     /// Holds them against the longest silence and when it began; `None`: there was nothing else.
     ///
     /// # Errors
@@ -110,15 +115,11 @@ struct Content {
 #[serde(deny_unknown_fields)]
 struct Entry {
     at: Duration,
-    #[serde(default = "once")]
-    times: usize,
+    #[serde(default, rename = "times")]
+    _times: u64,
     #[serde(default)]
     every: Duration,
     fault: Value,
-}
-
-fn once() -> usize {
-    1
 }
 
 impl ScenarioFile {
@@ -165,8 +166,10 @@ impl ScenarioFile {
         // Repetitions are drawn one by one.
         let entries = fields.remove("faults").unwrap_or_default();
         let rest = draw(rest, 1, &random);
-        check_knobs(&rest["knobs"])?;
-        let content: Content = serde_json::from_value(rest).map_err(|error| error.to_string())?;
+        let content: Content =
+            serde_json::from_value(rest.clone()).map_err(|error| error.to_string())?;
+        known(&rest["knobs"], &serde_json::to_value(&content.knobs).expect("plain data"))
+            .map_err(|name| format!("no knob is `{name}`: see `Knobs` in sim/src/plan.rs"))?;
         check(&content)?;
         let faults = faults(&entries, &content, &random)?;
         let victim = victim(&faults, &content, &random)?;
@@ -212,38 +215,65 @@ fn check(content: &Content) -> Result<(), String> {
     Ok(())
 }
 
-/// A knob that nobody knows would be left as it is, without a word.
-fn check_knobs(knobs: &Value) -> Result<(), String> {
-    let known = serde_json::to_value(Knobs::default()).expect("knobs are plain data");
-    let mut names = knobs.as_object().into_iter().flatten().map(|(name, _)| name);
-    match names.find(|name| known.get(name.as_str()).is_none()) {
-        Some(name) => Err(format!("no knob is `{name}`: see `Knobs` in sim/src/plan.rs")),
-        None => Ok(()),
+/// What nobody knows would be left as it is, without a word: the name in `written` that `understood` lacks.
+fn known<'a>(written: &'a Value, understood: &Value) -> Result<(), &'a str> {
+    match (written, understood) {
+        (Value::Object(fields), Value::Object(_)) => fields
+            .iter()
+            .try_for_each(|(name, value)| known(value, understood.get(name).ok_or(name.as_str())?)),
+        (Value::Array(values), Value::Array(others)) => {
+            values.iter().zip(others).try_for_each(|(value, other)| known(value, other))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Clocks that run beyond what leases allow for make answers wrong, rightly.
+fn check_bounds(fault: &Fault, content: &Content) -> Result<(), String> {
+    let bound = content.knobs.drift_ppm;
+    match fault {
+        Fault::ClockDrift { ppm, .. } if bound < ppm.unsigned_abs() => {
+            Err(format!("{ppm} ppm is more than leases allow for: `drift_ppm` is {bound}"))
+        }
+        Fault::DiskSlow { times, .. } if 1_000 < *times => {
+            Err(format!("{times} times is more than a disk can be slowed: 1000"))
+        }
+        _ => Ok(()),
     }
 }
 
 fn faults(entries: &Value, content: &Content, random: &Random) -> Result<Vec<Planned>, String> {
     let mut faults: Vec<Planned> = Vec::new();
-    for (number, entry) in (1..).zip(entries.as_array().into_iter().flatten()) {
+    let nothing = Vec::new();
+    let list = if entries.is_null() { Some(&nothing) } else { entries.as_array() };
+    let list = list.ok_or("`faults` is no list: each fault begins with a dash")?;
+    for (number, entry) in (1..).zip(list) {
         let wrong = |error: String| format!("fault {number}: {error}");
-        let times = entry["times"].as_u64().unwrap_or(1);
+        let times = entry.get("times").map_or(Some(1), Value::as_u64);
+        let times = times.filter(|times| (1..=FAULT_COUNT_MAX as u64).contains(times));
+        let times =
+            times.ok_or_else(|| wrong(format!("`times` must be 1 to {FAULT_COUNT_MAX}")))?;
         for repetition in 0..times {
             let random = random.child(&format!("fault {number}.{repetition}"));
             let drawn = draw(entry.clone(), content.nodes as u64, &random);
             let drawn: Entry =
                 serde_json::from_value(drawn).map_err(|error| wrong(error.to_string()))?;
             let says = drawn.fault.to_string();
-            let fault: Fault = serde_json::from_value(drawn.fault)
+            let fault: Fault = serde_json::from_value(drawn.fault.clone())
                 .map_err(|error| wrong(format!("{error}, in {says}")))?;
+            known(&drawn.fault, &serde_json::to_value(&fault).expect("a fault is plain data"))
+                .map_err(|name| wrong(format!("no field is `{name}`, in {says}")))?;
+            check_bounds(&fault, content).map_err(wrong)?;
             if is_beyond(&fault, content.nodes) {
                 return Err(wrong(format!("there are {} nodes: {fault}", content.nodes)));
             }
-            let at = drawn.at + drawn.every * repetition as u32;
+            let later = drawn.every.checked_mul(repetition as u32);
+            let at = later.and_then(|later| drawn.at.checked_add(later)).unwrap_or(Duration::MAX);
             if at >= content.lasts {
                 return Err(wrong(format!("at {at:?} it is over, after {:?}", content.lasts)));
             }
             faults.push(Planned { at, fault });
-            if drawn.times > FAULT_COUNT_MAX || faults.len() > FAULT_COUNT_MAX {
+            if faults.len() > FAULT_COUNT_MAX {
                 return Err(wrong(format!("more than {FAULT_COUNT_MAX} faults")));
             }
         }
@@ -309,7 +339,9 @@ fn word(text: &str, nodes: u64, random: &Random) -> Option<Value> {
         None => time(text)?,
         Some((low, high)) => {
             let (low, high) = (time(low)?.as_micros() as u64, time(high)?.as_micros() as u64);
-            Duration::from_micros(if low < high { random.between(low, high) } else { low })
+            Duration::from_micros(
+                Some(low).filter(|_| low < high).map(|_| random.between(low, high))?,
+            )
         }
     };
     Some(json!(duration))

@@ -241,6 +241,11 @@ impl Node {
                 if let Message::Accept { payloads, .. } = &mut message {
                     self.take_what_fits(payloads);
                 }
+                if let Message::Promise { accepted, .. } = &message
+                    && !self.has_room_for(envelope.shard, accepted)
+                {
+                    continue; // As if it had been lost: whoever has these entries leads.
+                }
                 self.step(envelope.shard, Input::Receive { from, message });
             }
         }

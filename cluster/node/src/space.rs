@@ -11,7 +11,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use evenkeel_core::consensus::{Consensus, Payload, ReplicaId};
+use evenkeel_core::consensus::{Consensus, Entry, Payload, ReplicaId};
 use evenkeel_engine::compaction::{self, Need};
 use evenkeel_engine::limits::RECORD_OVERHEAD_MAX;
 use evenkeel_engine::store::{Rebase, Store};
@@ -153,7 +153,6 @@ impl Node {
 
     async fn checkpoint_from_here(&self, mut victims: Vec<u32>) {
         let start = self.engine.borrow_mut().mark();
-        victims.retain(|victim| !self.is_needed(*victim));
         let mut upto = Sequence(0);
         let mut rebase = Rebase::up_to(self.engine.borrow().segment_size() / 2);
         for number in 0..self.groups.len() as u32 {
@@ -173,7 +172,8 @@ impl Node {
                 return;
             }
         }
-        // A snapshot whose items lie in a victim may have been installed before its group's turn.
+        // What was applied, or installed, before its group's turn may lie in a victim; what was not applied
+        // then has been written again, and lies elsewhere.
         victims.retain(|victim| !self.is_needed(*victim) || planted(Bug::VictimNotAskedAgain));
         let aside_upto = self.engine.borrow().aside_appended();
         let checkpoint = Checkpoint { start, upto, aside_upto, victims };
@@ -335,6 +335,16 @@ impl Node {
         });
         let count = fitting.count().max(1); // A record is small beside what is left.
         payloads.truncate(count);
+    }
+
+    /// Whether there is room for what another replica has accepted, as far as it is not here. A candidate
+    /// writes all of it if it wins; without room for that it had better not.
+    pub(crate) fn has_room_for(&self, number: u32, accepted: &[Entry]) -> bool {
+        let group = self.groups[number as usize].borrow();
+        let news = accepted.iter().filter(|entry| !group.unapplied.has(entry.slot));
+        let sizes = news.map(|entry| payload_size(&entry.payload) + RECORD_OVERHEAD_MAX);
+        let least = compaction::ROOM_MOVE_SEGMENTS * self.engine.borrow().segment_size();
+        4 * sizes.sum::<usize>() as u64 <= self.room().saturating_sub(least)
     }
 
     /// Bytes that can be appended beside what the next checkpoint will, whatever else happens.

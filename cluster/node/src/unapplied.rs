@@ -48,6 +48,10 @@ impl Unapplied {
         self.places = kept;
     }
 
+    pub(crate) fn has(&self, slot: Slot) -> bool {
+        self.places.contains_key(&slot)
+    }
+
     pub(crate) fn touches(&self, segment: u32) -> bool {
         self.places.values().any(|place| place.segment == segment)
     }

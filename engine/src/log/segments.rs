@@ -49,6 +49,8 @@ pub(super) struct Segments {
     size_max: u64,
     /// The limit as it is now: above `size_max` while what crashes left behind is being given back.
     size_limit: u64,
+    /// Of the room, what was spoken for when the log was opened.
+    owed: u64,
     making: Option<Making>,
     removing: Option<u32>,
     /// The last attempt failed for want of room.
@@ -96,6 +98,7 @@ impl Segments {
             size_new,
             size_max,
             size_limit: size_max,
+            owed: 0,
             making: None,
             removing: None,
             refused: false,
@@ -184,6 +187,7 @@ impl Segments {
     /// used: without a little more than the limit, some of them in a row would leave nothing to give
     /// space back with. `owed` bytes of that are spoken for.
     pub(super) fn exceed_limit(&mut self, owed: u64) {
+        self.owed = owed;
         let least = ROOM_DELETE_SEGMENTS * self.size_new + owed;
         let works = SEGMENT_COUNT_MIN * self.size_new <= self.size_max;
         if works && self.room() < least {
@@ -196,7 +200,8 @@ impl Segments {
     /// The limit holds again as far as there is room without exceeding it.
     fn lower_limit(&mut self) {
         let lower = self.size_max.max(self.bytes());
-        if lower < self.size_limit && ROOM_LOW_SEGMENTS * self.size_new <= self.room_within(lower) {
+        let enough = ROOM_LOW_SEGMENTS * self.size_new + self.owed;
+        if lower < self.size_limit && enough <= self.room_within(lower) {
             self.size_limit = lower;
         }
     }

@@ -12,7 +12,7 @@ use evenkeel_sim::plan::{Knobs, Planned};
 use evenkeel_sim::random::Random;
 use evenkeel_sim::shrink::{Try, ending, minimise};
 
-use super::{Options, run};
+use super::Options;
 
 /// How often the result must fail in the same way, with the same events.
 const REPLAY_COUNT: usize = 10;

@@ -50,19 +50,21 @@ async fn strike(world: &Rc<Real>, fault: Fault) {
     match fault {
         Fault::Kill { node, down, .. } => world.machines[node].borrow_mut().kill(down),
         Fault::KillLeader { down, .. } => {
-            let leader = operator::leader(world).await;
-            world.note(&format!("the leader is {}", node_name(leader)));
-            world.machines[leader].borrow_mut().kill(down);
+            if let Some(leader) = leader(world).await {
+                world.machines[leader].borrow_mut().kill(down);
+            }
         }
         Fault::Pause { node, lasts } => pause(world, node, lasts).await,
         Fault::PauseLeader { lasts } => {
-            let leader = operator::leader(world).await;
-            pause(world, leader, lasts).await;
+            if let Some(leader) = leader(world).await {
+                pause(world, leader, lasts).await;
+            }
         }
         Fault::Terminate { node, down } => world.machines[node].borrow_mut().terminate(down),
         Fault::TerminateLeader { down } => {
-            let leader = operator::leader(world).await;
-            world.machines[leader].borrow_mut().terminate(down);
+            if let Some(leader) = leader(world).await {
+                world.machines[leader].borrow_mut().terminate(down);
+            }
         }
         Fault::Wipe { node, down } => {
             let mut machine = world.machines[node].borrow_mut();
@@ -75,13 +77,21 @@ async fn strike(world: &Rc<Real>, fault: Fault) {
     }
 }
 
+async fn leader(world: &Real) -> Option<NodeIndex> {
+    let leader = operator::leader(world).await;
+    let name = leader.map_or("not known".to_owned(), node_name);
+    world.note(&format!("the leader is {name}"));
+    leader
+}
+
 /// The network, and what operators do.
 async fn strike_links(world: &Rc<Real>, fault: Fault) {
     match fault {
         Fault::Partition { cut, lasts } => cut_for(world, &cut, lasts).await,
         Fault::IsolateLeader { lasts } => {
-            let leader = operator::leader(world).await;
-            cut_for(world, &Cut::Halves(vec![leader]), lasts).await;
+            if let Some(leader) = leader(world).await {
+                cut_for(world, &Cut::Halves(vec![leader]), lasts).await;
+            }
         }
         Fault::Swizzle { mut order, lasts } => {
             let step = lasts / (2 * order.len().max(1) as u32);
@@ -126,6 +136,9 @@ async fn cut_for(world: &Rc<Real>, cut: &Cut, lasts: Duration) {
 }
 
 fn block(world: &Real, cut: &Cut) {
+    if world.healed.get() {
+        return;
+    }
     for way in cut.severed(world.plan.node_count) {
         let count =
             *world.cuts.borrow_mut().entry(way).and_modify(|count| *count += 1).or_insert(1);

@@ -10,12 +10,10 @@ use evenkeel_runtime as runtime;
 
 use super::{Place, network};
 use crate::fault::{NodeIndex, node_name};
-use crate::plan::Plan;
+use crate::plan::{Knobs, Plan};
 
 const CLIENT_PORT: u16 = 7_001;
 const PEER_PORT: u16 = 17_001;
-/// The least that the product takes.
-const DISK_BYTES_MIN: u64 = 64 << 20;
 /// Of its log, so many lines explain an end.
 const LAST_WORDS: usize = 12;
 
@@ -25,8 +23,8 @@ pub(super) struct Machine {
     place: Place,
     process: Option<Child>,
     has_lived: bool,
-    /// It was told to end.
-    is_told: bool,
+    /// How it was told to end.
+    told: Option<&'static str>,
     /// It must not be started before this moment.
     down_until_us: u64,
 }
@@ -40,6 +38,18 @@ fn peer_address(node: NodeIndex) -> SocketAddr {
     SocketAddr::from((network::address(node), PEER_PORT))
 }
 
+/// What this plan sets and the product cannot be told, or not so.
+pub(super) fn knobs_left_out(plan: &Plan) -> Vec<String> {
+    let as_json = |knobs: &Knobs| serde_json::to_value(knobs).expect("knobs are plain data");
+    let (set, usual) = (as_json(&plan.knobs), as_json(&Knobs::default()));
+    // These are passed on, or are the clients'.
+    let kept = ["shard_count", "request_timeout", "client_timeout", "padding"];
+    let fields = set.as_object().into_iter().flatten();
+    let changed = fields
+        .filter(|(name, value)| usual[name.as_str()] != **value && !kept.contains(&name.as_str()));
+    changed.map(|(name, value)| format!("{name} = {value}")).collect()
+}
+
 impl Machine {
     pub(super) fn new(index: NodeIndex, plan: &Plan, place: &Place) -> Machine {
         let name = node_name(index);
@@ -49,7 +59,6 @@ impl Machine {
         });
         let nodes: Vec<String> = nodes.collect();
         let knobs = &plan.knobs;
-        let disk = if knobs.log_size_max == 0 { 0 } else { knobs.log_size_max.max(DISK_BYTES_MIN) };
         let settings = vec![
             format!("node.name={name}"),
             format!("node.dir={}", place.folder.join(&name).display()),
@@ -59,7 +68,6 @@ impl Machine {
             format!("cluster.nodes=[{}]", nodes.join(", ")),
             format!("cluster.shards={}", knobs.shard_count),
             format!("cluster.request_timeout_ms={}", knobs.request_timeout.as_millis()),
-            format!("storage.disk_bytes_max={disk}"),
             "log.level=debug".to_owned(),
         ];
         let place = place.clone();
@@ -69,7 +77,7 @@ impl Machine {
             place,
             process: None,
             has_lived: false,
-            is_told: false,
+            told: None,
             down_until_us: 0,
         }
     }
@@ -93,7 +101,7 @@ impl Machine {
         let process = command.spawn().map_err(|error| format!("{}: {error}", self.name))?;
         self.process = Some(process);
         self.has_lived = true;
-        self.is_told = false;
+        self.told = None;
         Ok(())
     }
 
@@ -109,11 +117,16 @@ impl Machine {
         self.process.as_mut().is_some_and(|process| matches!(process.try_wait(), Ok(None)))
     }
 
-    /// How, if nobody had told it to. Once.
+    /// How, if nobody had told it to, or if it was told politely and did not end well. Once.
     pub(super) fn ended_by_itself(&mut self) -> Option<String> {
         let status = self.process.as_mut()?.try_wait().ok()??;
         self.process = None;
-        (!self.is_told).then(|| status.to_string())
+        let is_fine = match self.told {
+            None => false,
+            Some("TERM") => status.success(),
+            Some(_) => true,
+        };
+        (!is_fine).then(|| status.to_string())
     }
 
     pub(super) fn kill(&mut self, down: Duration) {
@@ -155,14 +168,16 @@ impl Machine {
         lines[skipped..].iter().map(|line| (*line).to_owned()).collect()
     }
 
-    fn tell(&mut self, signal: &str, down: Option<Duration>) {
-        if !self.is_running() {
-            return;
-        }
+    fn tell(&mut self, signal: &'static str, down: Option<Duration>) {
         if let Some(down) = down {
             let micros = u64::try_from(down.as_micros()).unwrap_or(u64::MAX);
             self.down_until_us = runtime::clock::monotonic_us().saturating_add(micros);
-            self.is_told = true;
+        }
+        if !self.is_running() {
+            return;
+        }
+        if down.is_some() {
+            self.told = Some(signal);
         }
         if let Some(process) = &self.process {
             let id = process.id().to_string();

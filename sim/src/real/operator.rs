@@ -33,8 +33,9 @@ pub(super) async fn are_whole(world: &Real) {
     }
 }
 
-/// The node that leads the first shard; of several shards, the most.
-pub(super) async fn leader(world: &Real) -> NodeIndex {
+/// The node that leads the first shard; of several shards, the most. `None`: nobody says so, or the
+/// faults were over before somebody did.
+pub(super) async fn leader(world: &Real) -> Option<NodeIndex> {
     let mut leader = (0, 0);
     for node in 0..world.plan.node_count {
         let led = info(node).await.map_or(0, |info| number(&info, "shards_led"));
@@ -42,7 +43,8 @@ pub(super) async fn leader(world: &Real) -> NodeIndex {
             leader = (led, node);
         }
     }
-    leader.1
+    let (led, node) = leader;
+    (led > 0 && !world.healed.get()).then_some(node)
 }
 
 /// Asks one node after the other, until one has done it.

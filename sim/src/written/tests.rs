@@ -69,6 +69,17 @@ fn mistakes_are_named() {
     assert!(fault("{ kil: { node: any } }").contains("unknown variant `kil`"));
     assert!(fault("{ pause: { node: node-1, lasts: 3 } }").contains("fault 1: invalid type"));
     assert!(fault("{ pause: { node: node-4, lasts: 3s } }").contains("there are 3 nodes"));
+    assert!(
+        fault("{ pause: { node: any, lasts: 3s, agian: 1s } }").contains("no field is `agian`")
+    );
+    let weather = "{ network: { weather: { latency_ms: 20 }, lasts: 1s } }";
+    assert!(fault(weather).contains("no field is `latency_ms`"), "{}", fault(weather));
+    assert!(fault("{ pause: { node: any, lasts: 5s..3s } }").contains("fault 1: invalid type"));
+    assert!(fault("{ clock-drift: { node: any, ppm: 900 } }").contains("`drift_ppm` is 500"));
+    assert!(refusal("faults: { at: 1s, fault: cut-clients }\n").contains("is no list"));
+    let never = "faults:\n  - { at: 1s, times: 0, fault: cut-clients }\n";
+    assert!(refusal(never).contains("`times` must be 1 to 1000"));
+    assert!(refusal("knobs: { link: { los_ppm: 3 } }\n").contains("no knob is `los_ppm`"));
     assert!(fault("{ pause: { node: node-0, lasts: 3s } }").contains("fault 1"));
     let late = "faults:\n  - { at: 9s, times: 2, every: 1s, fault: cut-clients }\n";
     assert!(refusal(late).contains("at 10s it is over"));

@@ -223,6 +223,11 @@ fn seed_from_clock() -> u64 {
 }
 
 impl Options {
+    /// Whether something was asked for that only a simulator can do.
+    fn is_simulated(&self) -> bool {
+        self.planted.is_some() || self.out.is_some() || self.shrinks || self.keep_going
+    }
+
     fn run(&self, seed: u64) -> Run {
         Run { seed, scenario: self.scenario.clone(), planted: self.planted.clone() }
     }
@@ -287,6 +292,9 @@ fn parse(arguments: Vec<String>) -> Result<Options, String> {
         None if options.older.is_some() && !options.is_real => {
             Err("--older needs --real: a simulated world has one binary".to_owned())
         }
+        None if options.is_real && options.is_simulated() => {
+            Err("--real knows --scenario, --from, --seeds and --older".to_owned())
+        }
         Some(word) if options.is_real => {
             Err(format!("`{word}` says nothing about --real: see --from"))
         }
@@ -331,6 +339,7 @@ mod tests {
         assert_eq!(parsed("soak --hours 3").unwrap().hours, 3);
         assert!(parsed("bugs --shrink").unwrap().shrinks);
         assert!(parsed("--real --scenario ring").unwrap().is_real);
+        assert!(parsed("--real --planted x").unwrap_err().contains("--real knows"));
         assert!(parsed("--older /bin/sh").unwrap_err().contains("needs --real"));
         assert!(parsed("--real --older /bin/sh").unwrap().older.is_some());
         assert!(parsed("--real --older /no/such").unwrap_err().contains("/no/such: "));

@@ -69,7 +69,8 @@ fn play(
     }
     fs::create_dir_all(folder).map_err(lost)?;
     let mut command = Command::new("timeout");
-    command.arg(REAL_TIME_MAX_S).arg("unshare").args(NAMESPACES).arg("--");
+    // The first process of a namespace does not hear SIGTERM.
+    command.args(["--signal=KILL", REAL_TIME_MAX_S]).arg("unshare").args(NAMESPACES).arg("--");
     command.arg(binaries.join("evenkeel-sim")).args(["real", name, &seed.to_string()]);
     command.arg(binaries.join("evenkeel")).arg(folder).args(older).stdin(Stdio::null());
     command.output().map_err(|error| Error::new(format!("`timeout` cannot be started: {error}")))
