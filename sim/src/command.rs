@@ -1,7 +1,6 @@
 //! `evenkeel-sim run SEED [...]`: what `cargo sim` calls.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -49,7 +48,7 @@ impl Weather {
     fn named(name: &str) -> Result<Weather, String> {
         match Scenario::ALL.iter().find(|scenario| scenario.name() == name) {
             Some(scenario) => Ok(Weather::Kind(*scenario)),
-            None => Ok(Weather::File(ScenarioFile::load(&folder(), name)?)),
+            None => Ok(Weather::File(ScenarioFile::load(&written::library(), name)?)),
         }
     }
 
@@ -66,11 +65,6 @@ impl Weather {
             Weather::File(file) => file.plan(seed),
         }
     }
-}
-
-/// Where the written ones are.
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios")
 }
 
 struct Options {
@@ -103,20 +97,16 @@ pub(crate) fn main() -> ExitCode {
             Scenario::ALL.iter().for_each(|scenario| println!("{}", scenario.name()));
             ExitCode::SUCCESS
         }
-        "written" => {
-            let folder = folder();
-            let mut is_well = true;
-            for name in written::names(&folder) {
-                match ScenarioFile::load(&folder, &name) {
-                    Ok(file) => println!("{name:<24} {}", file.about()),
-                    Err(error) => {
-                        eprintln!("{error}");
-                        is_well = false;
-                    }
-                }
+        "written" => match written::list(&written::library()) {
+            Ok(lines) => {
+                lines.iter().for_each(|line| println!("{line}"));
+                ExitCode::SUCCESS
             }
-            if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-        }
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        },
         "kinds" => {
             Kind::ALL.iter().for_each(|kind| println!("{} {}", kind.name(), kind.activated()));
             ExitCode::SUCCESS

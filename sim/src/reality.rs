@@ -1,14 +1,15 @@
 //! `evenkeel-sim real`: what `cargo sim --real` calls, in namespaces made for it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use evenkeel_runtime::block_on;
 use evenkeel_sim::plan::Plan;
 use evenkeel_sim::real::{self, Place, Report};
-use evenkeel_sim::written::ScenarioFile;
+use evenkeel_sim::written::{self, ScenarioFile};
 
 const USAGE: &str = "\
+evenkeel-sim names
 evenkeel-sim real SCENARIO SEED BINARY FOLDER [OLDER]    in network, mount and process namespaces made for it
 
 This build has real clocks, disks and networks, and nothing to simulate: `cargo sim --real` makes the
@@ -20,6 +21,10 @@ const EXIT_SKIPPED: u8 = 77;
 pub(crate) fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    if words == ["names"] {
+        written::names(&written::library()).iter().for_each(|name| println!("{name}"));
+        return ExitCode::SUCCESS;
+    }
     let ["real", scenario, seed, binary, folder, ref rest @ ..] = words[..] else {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
@@ -36,9 +41,8 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn plan(scenario: &str, seed: &str) -> Result<Plan, String> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
     let seed = seed.parse().map_err(|_| format!("`{seed}` is no seed"))?;
-    ScenarioFile::load(&folder, scenario)?.plan(seed)
+    ScenarioFile::load(&written::library(), scenario)?.plan(seed)
 }
 
 fn play(plan: Plan, place: &Place) -> Result<ExitCode, String> {

@@ -3,7 +3,7 @@
 //!
 //! ```yaml
 //! about: One sentence for `cargo sim scenarios`.
-//! nodes: 3                 # 1 to 5
+//! nodes: 3                 # 1 to 7
 //! lasts: 12s               # the clients' time, and the faults'
 //! clients: 5
 //! think: 5ms               # a client waits up to so long between two requests
@@ -39,7 +39,7 @@ use crate::random::Random;
 mod tests;
 
 /// The largest cluster that a world has room for.
-const NODE_COUNT_MAX: usize = 5;
+const NODE_COUNT_MAX: usize = 7;
 /// Clients beyond this take addresses of others.
 const CLIENT_COUNT_MAX: usize = 64;
 /// A file with more faults than this, repetitions included, is a mistake.
@@ -115,8 +115,6 @@ struct Content {
 #[serde(deny_unknown_fields)]
 struct Entry {
     at: Duration,
-    #[serde(default, rename = "times")]
-    _times: u64,
     #[serde(default)]
     every: Duration,
     fault: Value,
@@ -190,6 +188,21 @@ impl ScenarioFile {
     }
 }
 
+/// Where this repository has its own.
+pub fn library() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios")
+}
+
+/// One line for each file of a folder, in order: its name, and what it is about.
+///
+/// # Errors
+/// What is wrong with the first that is no scenario.
+pub fn list(folder: &Path) -> Result<Vec<String>, String> {
+    let names = names(folder).into_iter();
+    let line = |file: ScenarioFile| format!("{:<24} {}", file.name(), file.about());
+    names.map(|name| ScenarioFile::load(folder, &name).map(line)).collect()
+}
+
 /// The names of the files of a folder, in order.
 pub fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
@@ -253,9 +266,11 @@ fn faults(entries: &Value, content: &Content, random: &Random) -> Result<Vec<Pla
         let times = times.filter(|times| (1..=FAULT_COUNT_MAX as u64).contains(times));
         let times =
             times.ok_or_else(|| wrong(format!("`times` must be 1 to {FAULT_COUNT_MAX}")))?;
+        let mut once = entry.clone();
+        once.as_object_mut().map(|fields| fields.remove("times"));
         for repetition in 0..times {
             let random = random.child(&format!("fault {number}.{repetition}"));
-            let drawn = draw(entry.clone(), content.nodes as u64, &random);
+            let drawn = draw(once.clone(), content.nodes as u64, &random);
             let drawn: Entry =
                 serde_json::from_value(drawn).map_err(|error| wrong(error.to_string()))?;
             let says = drawn.fault.to_string();

@@ -48,3 +48,10 @@ mod sweep;
 mod unapplied;
 mod views;
 mod warm;
+
+// Tests in here and tests out there start nodes in one way.
+#[cfg(test)]
+extern crate self as evenkeel_node;
+#[cfg(test)]
+#[path = "../tests/common/mod.rs"]
+mod common;

@@ -320,6 +320,9 @@ impl Node {
     /// Drops those of a leader's values that there is no room for, as if the network had lost them: the
     /// others go on without this node.
     pub(crate) fn take_what_fits(&self, payloads: &mut Vec<Payload>) {
+        if self.engine.borrow().room() == u64::MAX {
+            return; // Nothing is known to limit it.
+        }
         let segment = self.engine.borrow().segment_size();
         let room = self.room();
         if room < compaction::ROOM_DELETE_SEGMENTS * segment {
@@ -358,6 +361,9 @@ impl Node {
         if planted(Bug::UnappliedNotReserved) { 0 } else { 2 * self.unapplied_bytes.get() }
     }
 }
+
+#[cfg(test)]
+mod tests;
 
 /// Whether a reply says that a write was refused for want of room.
 pub(crate) fn is_refusal(reply: &Reply) -> bool {

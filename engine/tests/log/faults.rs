@@ -327,6 +327,33 @@ fn the_log_keeps_to_its_limit() {
     assert_eq!(life.engine.status().segment_bytes, limit);
 }
 
+/// Goal: room for what is written again at a start stays granted until there is so much within the limit.
+/// Method: a log of twelve segments that is almost full, and four of them owed.
+#[test]
+fn room_that_was_granted_is_not_taken_back_too_early() {
+    let segment = options().segment_size;
+    let limited = Options { log_size_max: 12 * segment, ..options() };
+    let disk = MemoryDisk::new();
+    let (engine, ..) =
+        open(&disk, limited.clone()).expect("there is power").expect("an empty disk");
+    let (mut life, mut random) = (Life::new(engine, Ledger::default()), Random::new(7));
+    while 6 * segment <= life.engine.room() {
+        life.append(&mut random).expect("room");
+        life.settle().expect("a sound disk");
+    }
+    let ledger = life.ledger;
+    let disk = disk.power_cut(|_, _| false);
+    let (mut engine, ..) = open(&disk, limited).expect("there is power").expect("a sound log");
+    assert!(engine.room() < 7 * segment && engine.room_granted() == 0);
+    engine.grant_room(4 * segment);
+    let room = engine.room();
+    assert!(7 * segment <= room && 0 < engine.room_granted(), "{room} bytes");
+    let mut life = Life::new(engine, ledger);
+    life.append(&mut random).expect("room");
+    life.settle().expect("a sound disk");
+    assert!(room <= life.engine.room() + segment, "{} of {room} bytes", life.engine.room());
+}
+
 #[test]
 fn a_newer_format_is_named() {
     let (disk, _) = sound_log(Dress::PLAIN, &mut Random::new(8), 1, 2);

@@ -90,8 +90,8 @@ fn mistakes_are_named() {
     assert!(refusal(two).contains("node-1 and node-2 lose"), "{}", refusal(two));
     assert!(ScenarioFile::parse("test", "just words").unwrap_err().contains("has fields"));
     assert!(ScenarioFile::parse("test", "about: x\n").unwrap_err().contains("missing field"));
-    let many = HEAD.replace("nodes: 3", "nodes: 7");
-    assert!(ScenarioFile::parse("test", &many).unwrap_err().contains("`nodes` is 7"));
+    let many = HEAD.replace("nodes: 3", "nodes: 8");
+    assert!(ScenarioFile::parse("test", &many).unwrap_err().contains("`nodes` is 8"));
 }
 
 /// Goal: the library can be read, and says of each what it is about. Method: all of it.

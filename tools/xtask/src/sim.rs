@@ -50,6 +50,9 @@ options
   --keep-going     past the first failure
 exit status: 0 all is well, 1 a seed failed (or a bug was not found), 2 the command makes no sense";
 
+const HOURS: u64 = 8;
+const TIME_MAX: Duration = Duration::from_secs(600);
+
 /// What was typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Options {
@@ -225,7 +228,8 @@ fn seed_from_clock() -> u64 {
 impl Options {
     /// Whether something was asked for that only a simulator can do.
     fn is_simulated(&self) -> bool {
-        self.planted.is_some() || self.out.is_some() || self.shrinks || self.keep_going
+        let defaults = (self.hours, self.time_max) == (HOURS, TIME_MAX);
+        !defaults || self.planted.is_some() || self.out.is_some() || self.shrinks || self.keep_going
     }
 
     fn run(&self, seed: u64) -> Run {
@@ -238,12 +242,12 @@ fn parse(arguments: Vec<String>) -> Result<Options, String> {
         subject: None,
         object: None,
         files: Vec::new(),
-        hours: 8,
+        hours: HOURS,
         out: None,
         shrinks: false,
         seeds: None,
         from: None,
-        time_max: Duration::from_secs(600),
+        time_max: TIME_MAX,
         scenario: None,
         planted: None,
         jobs: std::thread::available_parallelism().map_or(1, usize::from),
@@ -289,7 +293,7 @@ fn parse(arguments: Vec<String>) -> Result<Options, String> {
         "timeline",
     ];
     match options.subject.as_deref() {
-        None if options.older.is_some() && !options.is_real => {
+        _ if options.older.is_some() && !options.is_real => {
             Err("--older needs --real: a simulated world has one binary".to_owned())
         }
         None if options.is_real && options.is_simulated() => {
@@ -340,6 +344,8 @@ mod tests {
         assert!(parsed("bugs --shrink").unwrap().shrinks);
         assert!(parsed("--real --scenario ring").unwrap().is_real);
         assert!(parsed("--real --planted x").unwrap_err().contains("--real knows"));
+        assert!(parsed("--real --minutes 3").unwrap_err().contains("--real knows"));
+        assert!(parsed("audit --older /bin/sh").unwrap_err().contains("needs --real"));
         assert!(parsed("--older /bin/sh").unwrap_err().contains("needs --real"));
         assert!(parsed("--real --older /bin/sh").unwrap().older.is_some());
         assert!(parsed("--real --older /no/such").unwrap_err().contains("/no/such: "));

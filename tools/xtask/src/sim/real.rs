@@ -4,7 +4,7 @@
 //! no other network, and whatever it started ends with it.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use super::Options;
@@ -24,17 +24,15 @@ pub(crate) fn real(options: &Options) -> Result<bool, Error> {
     let root = root();
     let target = target(&root);
     cargo(&root, &["build", "--quiet", "--package", "evenkeel", "--package", "evenkeel-sim"])?;
-    let names = match &options.scenario {
-        Some(name) => vec![name.clone()],
-        None => names(&root.join("sim/scenarios"))?,
-    };
+    let binaries = target.join("debug");
+    let names = names(&binaries, options.scenario.as_deref())?;
     let (mut played, mut failed, mut skipped) = (0, 0, 0);
     for name in &names {
         let first = options.from.unwrap_or(1);
         for seed in first..first + options.seeds.unwrap_or(1) {
             let folder = target.join("sim/real").join(format!("{name}-{seed}"));
             let older = options.older.as_deref();
-            let output = play(&target.join("debug"), older, (name, seed), &folder)?;
+            let output = play(&binaries, older, (name, seed), &folder)?;
             let text = String::from_utf8_lossy(&output.stdout);
             print!("{text}{}", String::from_utf8_lossy(&output.stderr));
             match output.status.code() {
@@ -91,13 +89,18 @@ fn probe() -> Result<(), String> {
     if output.status.success() { Ok(()) } else { Err(said.trim().replace('\n', "; ")) }
 }
 
-fn names(folder: &Path) -> Result<Vec<String>, Error> {
-    let entries = fs::read_dir(folder)
-        .map_err(|error| Error::new(format!("{}: {error}", folder.display())))?;
-    let paths = entries.flatten().map(|entry| entry.path());
-    let is_scenario = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "yaml");
-    let stem = |path: PathBuf| Some(path.file_stem()?.to_str()?.to_owned());
-    let mut names: Vec<String> = paths.filter(is_scenario).filter_map(stem).collect();
-    names.sort_unstable();
-    Ok(names)
+/// All there are, or the one that was asked for.
+fn names(binaries: &Path, wanted: Option<&str>) -> Result<Vec<String>, Error> {
+    let output = Command::new(binaries.join("evenkeel-sim")).arg("names").output();
+    let output = output.map_err(|error| Error::new(format!("evenkeel-sim: {error}")))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let known = text.lines().map(str::to_owned);
+    let names: Vec<String> =
+        known.filter(|name| wanted.is_none_or(|wanted| name == wanted)).collect();
+    match wanted {
+        Some(wanted) if names.is_empty() => Err(Error::new(format!(
+            "no file in sim/scenarios is called `{wanted}`; `cargo sim scenarios` lists them"
+        ))),
+        _ => Ok(names),
+    }
 }
