@@ -193,11 +193,8 @@ pub fn library() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios")
 }
 
-/// One line for each file of a folder, in order: its name, and what it is about.
-///
-/// # Errors
-/// What is wrong with the first that is no scenario.
-pub fn list(folder: &Path) -> Result<Vec<String>, String> {
+/// One line for each file of a folder, in order: its name, and what it is about or what is wrong with it.
+pub fn list(folder: &Path) -> Vec<Result<String, String>> {
     let names = names(folder).into_iter();
     let line = |file: ScenarioFile| format!("{:<24} {}", file.name(), file.about());
     names.map(|name| ScenarioFile::load(folder, &name).map(line)).collect()

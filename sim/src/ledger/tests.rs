@@ -74,3 +74,28 @@ fn a_falsified_answer_is_noticed() {
     ledger.falsify();
     assert!(ledger.judge(1, 1).is_err());
 }
+
+/// Goal: the longest silence is that between two answers, or after the last one; refusals, what nobody knows
+/// and the final reads do not end it. Method: a few entries, milliseconds apart.
+#[test]
+fn silence_is_the_longest_time_without_an_answer() {
+    let ms = |ms: u64| ms * 1_000_000;
+    let millis = std::time::Duration::from_millis;
+    let mut ledger = Ledger::default();
+    assert_eq!(ledger.longest_silence(ms(9_000)), None);
+    let end = |ledger: &mut Ledger, at: u64, outcome: Outcome| {
+        let id = ledger.invoke(ms(at) - 1, 1, 0, vec![(0, Action::Get)]);
+        ledger.end(ms(at), id, outcome);
+    };
+    let nil = || Outcome::Answered(vec![Answer::Holds(None)]);
+    end(&mut ledger, 400, Outcome::Refused("not yet".to_owned()));
+    end(&mut ledger, 1_000, nil());
+    end(&mut ledger, 1_200, nil());
+    end(&mut ledger, 1_500, Outcome::Refused("no leader".to_owned()));
+    end(&mut ledger, 1_700, Outcome::Unknown("timed out".to_owned()));
+    end(&mut ledger, 2_000, nil());
+    ledger.begin_final_reads();
+    end(&mut ledger, 2_100, nil());
+    assert_eq!(ledger.longest_silence(ms(2_100)), Some((millis(800), millis(1_200))));
+    assert_eq!(ledger.longest_silence(ms(3_000)), Some((millis(1_000), millis(2_000))));
+}
